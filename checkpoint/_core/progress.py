@@ -1,0 +1,163 @@
+"""
+What a journal says: which calls are kept, how often the others were tried, what the state is.
+
+Pure: works on the verified lines of a journal.  Lines are indexed by their first bytes and parsed only when
+their step is reached, so that a run of 100,000 steps opens at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from checkpoint._core import changes
+from checkpoint._core.records import RUN_KEY, Tree
+
+# A line opens with these bytes, then the key; `","kind":"` follows the key.
+_OPENING = b'{"key":"'
+_KEY_AT = len(_OPENING)
+_TO_KIND = len(b'","kind":"')
+
+_RUN_LINE = _OPENING + RUN_KEY.encode() + b'"'
+
+# Only what stands right after the record's number is the record's own: the same words deeper inside a line
+# belong to some value of the user's.
+_STRETCHES = re.compile(rb'^\{"key":"([^"]*)","kind":"[a-z]+","n":\d+,"stretches":\[([^\]]*)\]', re.MULTILINE)
+_WHOLE_STATE = re.compile(
+    rb'\{"key":"[^"]*","kind":"[a-z]+","n":\d+(?:,"stretches":\[[^\]]*\])?(?:,"partial":\[[^\]]*\])?,"state":\{"whole":'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """
+    The state as the journal has it.
+
+    Attributes:
+        tree: As last saved.
+        base: What it was when the stretch began that the last save caught in the middle; else the same.
+        partial: Names of the stretches caught in the middle.
+    """
+
+    tree: Tree
+    base: Tree
+    partial: frozenset[str]
+
+
+class Progress:
+    """
+    An index of a journal's lines.
+
+    Attributes:
+        completed: The line of each completed call, by key.
+        tries: How often each call that is not completed was started, by key.
+        run_records: The records that speak of the run itself, in order.
+    """
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+        self.completed: dict[bytes, bytes] = {}
+        self.tries: dict[bytes, int] = {}
+        self.run_records: list[bytes] = []
+        self._index()
+
+    def _index(self) -> None:
+        completed, tries = self.completed, self.tries
+        run_key = RUN_KEY.encode()
+        for line in self._lines:
+            end = line.index(b'"', _KEY_AT)
+            key = line[_KEY_AT:end]
+            kind = line[end + _TO_KIND : end + _TO_KIND + 4]
+            if key == run_key:
+                self.run_records.append(line)
+            elif kind == b"comp":
+                completed[key] = line
+                tries.pop(key, None)
+            elif kind == b"star":
+                tries[key] = tries.get(key, 0) + 1
+
+    def contained(self) -> Iterable[tuple[str, str]]:
+        """Yield the stretches that the saved state contains, each with the key of the call that ended it."""
+        for key, names in _STRETCHES.findall(b"\n".join(self._lines)):
+            # Split, not parsed as JSON: names are made of letters and digits alone.
+            for name in names.decode("ascii").split(","):
+                yield name.strip('"'), key.decode("ascii")
+
+    def state(self) -> SavedState:
+        """
+        Rebuild the state: the last whole copy, then every change after it.
+
+        Raises:
+            ValueError: The records do not fit together.
+        """
+        tree: Tree = None
+        base: Tree = None
+        partial: frozenset[str] = frozenset()
+        for line in self._lines[self._last_whole() :]:
+            if b'"state":' not in line and b'"partial":' not in line and b'"stretches":' not in line:
+                if partial and not line.startswith(_RUN_LINE):
+                    base, partial = tree, frozenset()  # something has run since
+                continue
+            record = json.loads(line)
+            change = record.get("state", {})
+            if "whole" in change:
+                tree = change["whole"]
+            elif "changes" in change:
+                tree = changes.apply(tree, change["changes"])
+            if "partial" in record:
+                partial |= frozenset(record["partial"])
+            elif change or "stretches" in record:
+                base, partial = tree, frozenset()
+        return SavedState(tree, base, partial)
+
+    def _last_whole(self) -> int:
+        for position in range(len(self._lines) - 1, -1, -1):
+            line = self._lines[position]
+            # The search is only a sieve, ten times as quick as the expression that decides.
+            if b'"state":{"whole":' in line and _WHOLE_STATE.match(line):
+                return position
+        raise ValueError("no record holds the state")
+
+    def unfinished(self) -> dict[bytes, dict[str, Any]]:
+        """Return the last `started` record of each call that was begun and never completed, by key."""
+        found: dict[bytes, dict[str, Any]] = {}
+        if self.tries:
+            for line in self._lines:
+                end = line.index(b'"', _KEY_AT)
+                key = line[_KEY_AT:end]
+                if key in self.tries and line[end + _TO_KIND : end + _TO_KIND + 4] == b"star":
+                    found[key] = json.loads(line)
+        return found
+
+
+class Claims:
+    """
+    Counts equal calls within one scope, in the order they are made.
+
+    A call that raised gives its number back: to call again is another attempt at the same call, so that a
+    loop which tries until it succeeds finds the success again in a rerun.
+    """
+
+    __slots__ = ("_freed", "_next")
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+        self._freed: dict[str, list[int]] = {}
+
+    def claim(self, digest: str) -> int:
+        """Return the occurrence, from 0, of one more call with this digest."""
+        freed = self._freed.get(digest)
+        if freed:
+            number = min(freed)
+            freed.remove(number)
+            return number
+        number = self._next.get(digest, 0)
+        self._next[digest] = number + 1
+        return number
+
+    def release(self, digest: str, number: int) -> None:
+        """Give back the occurrence of a call that raised."""
+        self._freed.setdefault(digest, []).append(number)

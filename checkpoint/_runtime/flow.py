@@ -1,0 +1,95 @@
+"""
+Which calls run at this moment, and what that means for the state.
+
+Not locked: the session calls it under its own lock.  Calls that follow or enclose each other end one stretch
+and begin the next; calls that overlap in time do neither, and the state is then only saved.
+"""
+
+from __future__ import annotations
+
+from checkpoint._core.records import Tree
+from checkpoint._runtime.attempt import Attempt
+from checkpoint._runtime.keeper import Keeper
+
+
+class Flow:
+    """
+    The calls that run.
+
+    Attributes:
+        keeper: The state.
+        active: Attempts whose body runs, in the order they began.
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self.active: list[Attempt] = []
+        self._overlapped = 0
+        self._tries_here: dict[str, int] = {}
+
+    def is_overlapping(self, attempt: Attempt) -> bool:
+        """Whether a call that begins now would run beside one that does not enclose it."""
+        return self._overlapped > 0 or len(self.active) > attempt.depth - 1
+
+    def pass_kept(self, attempt: Attempt) -> None:
+        """Walk over a call whose saved result is handed out."""
+        if not self.is_overlapping(attempt):
+            self.keeper.end_stretch(attempt.key)
+            self.keeper.begin_kept(attempt.key)
+
+    def prepare(self, attempt: Attempt) -> tuple[str, Tree]:
+        """End what the beginning of a call ends; returns `Keeper.fields` for its `started` record."""
+        attempt.nth = self._tries_here.get(attempt.key, 0) + 1
+        if self.is_overlapping(attempt):
+            self._overlap(attempt)
+        else:
+            self.keeper.end_stretch(attempt.key)
+            self.keeper.begin_body(attempt.key, attempt.nth)
+        return self.keeper.fields(overlapping=attempt.overlapped)
+
+    def enter(self, attempt: Attempt, tree: Tree) -> None:
+        """Begin the body, after the record with `tree` was written."""
+        self.keeper.saved(tree, attempt.key)
+        self._tries_here[attempt.key] = attempt.nth
+        self.active.append(attempt)
+        if not attempt.overlapped:
+            self.keeper.enter_body(attempt.key)
+
+    def finish(self, attempt: Attempt) -> tuple[str, Tree]:
+        """End what the end of a body ends; returns `Keeper.fields` for its `completed` record."""
+        if not attempt.overlapped:
+            self.keeper.end_stretch(None)
+        return self.keeper.fields(overlapping=attempt.overlapped)
+
+    def leave(self, attempt: Attempt, tree: Tree) -> None:
+        """Leave a completed call, after the record with `tree` was written."""
+        self.keeper.saved(tree, attempt.key)
+        self.active.remove(attempt)
+        if attempt.overlapped:
+            self.keeper.join(attempt.key)
+            self._end_overlap()
+        else:
+            self.keeper.begin_after(attempt.key)
+
+    def leave_failed(self, attempt: Attempt) -> None:
+        """Leave a call that raised: half a step's changes never stay."""
+        self.active.remove(attempt)
+        if attempt.overlapped:
+            self.keeper.join(attempt.key, attempt.nth)
+            self._end_overlap()
+        else:
+            self.keeper.begin_after_failure(attempt.key, attempt.nth)
+
+    def _overlap(self, attempt: Attempt) -> None:
+        self.keeper.suspend()
+        attempt.overlapped = True
+        self._overlapped += 1
+        for other in self.active:
+            if not other.overlapped and not attempt.is_within(other):
+                other.overlapped = True
+                self._overlapped += 1
+
+    def _end_overlap(self) -> None:
+        self._overlapped -= 1
+        if not self._overlapped:
+            self.keeper.begin_joined()

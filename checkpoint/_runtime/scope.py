@@ -1,0 +1,72 @@
+"""
+Who is calling: the run and the step a piece of code runs in, found by context or because only one run is open.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from typing import TYPE_CHECKING
+
+from checkpoint._core.progress import Claims
+from checkpoint.errors import RunClosedError, UsageError
+
+if TYPE_CHECKING:
+    from checkpoint._runtime.session import Session
+
+
+class Scope:
+    """
+    What calls are made in: the run itself, or the body of a step.
+
+    Attributes:
+        session: The session the scope belongs to.
+        key: `run`, or the key of the step's call.
+        depth: How many steps enclose calls made here.
+        claims: Counts equal calls made here.
+    """
+
+    __slots__ = ("claims", "depth", "key", "session")
+
+    def __init__(self, session: Session, key: str, depth: int) -> None:
+        self.session = session
+        self.key = key
+        self.depth = depth
+        self.claims = Claims()
+
+
+current: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("checkpoint_scope", default=None)
+
+# Sessions open in this process, in the order they were opened.
+open_sessions: list[Session] = []
+
+
+def find_scope() -> Scope | None:
+    """
+    Return the scope of the code that calls, or None outside every workflow.
+
+    Code without a context of its own, such as a plain thread, belongs to the only open run.
+
+    Raises:
+        UsageError: Several runs are open, and nothing says which is meant.
+        RunClosedError: The run this code belongs to is over.
+    """
+    scope = current.get()
+    if scope is not None:
+        if scope.session.closed is not None:
+            raise RunClosedError(scope.session.closed, run=scope.session.id)
+        return scope
+    if not open_sessions:
+        return None
+    if len(open_sessions) > 1:
+        names = sorted(f"{session.workflow} ({session.short_id})" for session in open_sessions)
+        raise UsageError(
+            f"This thread was started outside every workflow, and several runs are open ({', '.join(names)}): "
+            "it is not clear to which of them its steps belong. "
+            "Start the thread with contextvars.copy_context().run, or inside one workflow only.",
+            slug="which-run",
+            value=names,
+        )
+    only = open_sessions[0]
+    if only.closed is not None:
+        raise RunClosedError(only.closed, run=only.id)
+    return only.root

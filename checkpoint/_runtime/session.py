@@ -1,0 +1,283 @@
+"""
+One process working on one run: the only code that appends to a journal.
+
+Two phases: `begin` before the user's function, `complete` or `fail` after it.  Every method may be called from
+any thread.  While one runs, no signal is delivered (`_runtime.signals`), so that what a step did and what
+the journal says cannot come apart.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from checkpoint._core.lines import Chain
+from checkpoint._core.progress import Progress
+from checkpoint._core.records import RUN_KEY
+from checkpoint._runtime import clock
+from checkpoint._runtime.attempt import Attempt, error_members
+from checkpoint._runtime.checks import (
+    check_same_function,
+    finished_run,
+    is_interruption,
+    signal_name,
+)
+from checkpoint._runtime.flow import Flow
+from checkpoint._runtime.scope import Scope
+from checkpoint._runtime.signals import watch
+from checkpoint._runtime.voice import Voice
+from checkpoint.errors import RunClosedError, SaveError
+
+if TYPE_CHECKING:
+    from checkpoint._core.codec import Codec
+    from checkpoint._runtime.reporter import Reporter
+    from checkpoint.stores import Journal
+
+
+class Session:
+    """
+    One process working on one run, from `_runtime.opening.open_session` to `close_session`.
+
+    Attributes:
+        workflow: Name of the workflow.
+        id: The run's id.
+        key: What tells the workflow's runs apart, or None.
+        root: The scope of calls made outside every step.
+        run: What the user holds of the run.
+        resumed: Whether an earlier session worked on the run.
+        closed: Why nothing more can be done, or None while the run is open.
+        kept_at_start: Completed calls that the journal had when the session began.
+        ran: Calls completed in this session.
+        flow: The calls that run, and the state.
+    """
+
+    def __init__(
+        self,
+        workflow: str,
+        run: str,
+        key: str | None,
+        journal: Journal,
+        chain: Chain,
+        progress: Progress,
+        reporter: Reporter,
+    ) -> None:
+        self.workflow = workflow
+        self.id = run
+        self.short_id = run.rpartition("-")[2]
+        self.key = key
+        self.root = Scope(self, RUN_KEY, 0)
+        self.run: object = None
+        self.closed: str | None = None
+        self.resumed = bool(progress.run_records)
+        self.is_over = False
+        self.kept_at_start = len(progress.completed)
+        self.ran = 0
+        self.began_s = clock.seconds()
+        self.journal = journal
+        self.progress = progress
+        self.lock = threading.Lock()
+        self.flow: Flow
+        self.codec: Codec
+        self.voice = Voice(self, reporter)
+        self.created: dict[str, Any] = {}
+        self.claimed: set[str] = set()
+        self._cut: tuple[BaseException, str] | None = None
+        self._chain = chain
+        self._functions: dict[str, Any] = {}
+
+    @property
+    def steps(self) -> int:
+        """How many completed calls the run has."""
+        return self.kept_at_start + self.ran
+
+    def cut_by(self, error: BaseException) -> str | None:
+        """Return the innermost call that `error` came from, as a person would write it, or None."""
+        if self.flow.active:
+            return self.flow.active[-1].show()
+        return self._cut[1] if self._cut is not None and self._cut[0] is error else None
+
+    def begin(self, attempt: Attempt) -> bool:
+        """
+        Begin a call.
+
+        Returns:
+            True if it is kept: `attempt.value` is its saved result.  False if its body is to be run: its
+            `started` record is written, and for a critical step durable.
+
+        Raises:
+            SaveError: The record could not be written; the body must not run.
+        """
+        try:
+            return self._begin(attempt)
+        except BaseException as error:
+            # The body has not run: whoever mends what was wrong and calls again makes the same call.
+            if attempt in self.flow.active:
+                self.fail(attempt, error)
+            else:
+                attempt.parent.claims.release(attempt.digest, attempt.occurrence)
+            raise
+
+    def _begin(self, attempt: Attempt) -> bool:
+        watch.check()
+        with self.lock:
+            self.check_open()
+            self._check_function(attempt)
+            line = self.progress.completed.get(attempt.key.encode())
+            if line is None:
+                number = self._start(attempt)
+            else:
+                self.flow.pass_kept(attempt)
+        if line is not None:
+            self._keep(attempt, line)
+            return True
+        if attempt.definition.critical:
+            self.journal.sync(number)
+            attempt.holds_signals = True
+            watch.begin_critical(
+                lambda number: self.voice.tell("stopping", where=attempt.show(), why=signal_name(number))
+            )
+        if self.voice.wants_steps:
+            self.voice.tell_step("started", attempt, 0.0)
+        attempt.began_s = clock.seconds()
+        return False
+
+    def _start(self, attempt: Attempt) -> int:
+        if self.is_over:
+            raise finished_run(self.workflow, self.short_id, attempt.show())
+        tried = self.progress.tries
+        key = attempt.key.encode()
+        attempt.number = tried.get(key, 0) + 1
+        fields, tree = self.flow.prepare(attempt)
+        number = self.append(attempt.key, "started", f'{fields}"at":"{clock.now()}",{attempt.started_members()}')
+        self.flow.enter(attempt, tree)
+        tried[key] = attempt.number
+        self.claimed.add(attempt.key)
+        return number
+
+    def complete(self, attempt: Attempt, value: object) -> None:
+        """
+        Record that the body returned `value`; durable when this returns.
+
+        Raises:
+            UnsavableError: The value cannot be saved.
+            SaveError: The record could not be written.
+        """
+        seconds = clock.seconds() - attempt.began_s
+        self.voice.check_arguments(attempt, seconds)
+        encoded = self.codec.encode(value, call_key=attempt.key, call=attempt.show())
+        try:
+            for digest, data in encoded.payloads.items():
+                self.journal.put(digest, data)
+            with self.lock:
+                self.check_open()
+                fields, tree = self.flow.finish(attempt)
+                members = f'{fields}"at":"{clock.now()}",{attempt.ended_members(seconds)},{encoded.text}'
+                number = self.append(attempt.key, "completed", members)
+                self.flow.leave(attempt, tree)
+                self.progress.tries.pop(attempt.key.encode(), None)
+                self.ran += 1
+            self.journal.sync(number)
+        except SaveError as error:
+            raise SaveError(
+                f"{attempt.show()} ran, but its result could not be saved: {error}",
+                path=error.path,
+                errno=getattr(error, "errno", None),
+            ) from error
+        if self.voice.wants_steps:
+            self.voice.tell_step("completed", attempt, seconds)
+        self._end_critical(attempt)
+        watch.check()
+
+    def fail(self, attempt: Attempt, error: BaseException) -> None:
+        """
+        Record that the body raised, or that its value could not be saved; take back what it did to the state.
+
+        Never raises because of the record: it acknowledges nothing, and the user's error must get through.
+        """
+        with self.lock:
+            if attempt not in self.flow.active:
+                self._end_critical(attempt)
+                return
+            if self._cut is None or self._cut[0] is not error:
+                self._cut = (error, attempt.show())
+            seconds = clock.seconds() - attempt.began_s
+            kind = "interrupted" if is_interruption(error) else "failed"
+            if self.closed is None:
+                members = f'"at":"{clock.now()}",{attempt.ended_members(seconds)},{error_members(error)}'
+                try:
+                    self.append(attempt.key, kind, members)
+                except SaveError:
+                    self.voice.note(
+                        f"that {attempt.show()} {kind} could not be recorded; it will run again all the same."
+                    )
+            attempt.parent.claims.release(attempt.digest, attempt.occurrence)
+            self.flow.leave_failed(attempt)
+        if self.voice.wants_steps:
+            self.voice.tell_step(kind, attempt, seconds)
+        self._end_critical(attempt)
+
+    def save(self) -> None:
+        """Save the state as it stands; durable when this returns."""
+        watch.check()
+        with self.lock:
+            self.check_open()
+            fields, tree = self.flow.keeper.partial_fields()
+            if fields:
+                number = self.append(RUN_KEY, "saved", f'{fields}"at":"{clock.now()}"')
+                self.flow.keeper.saved_partly(tree)
+        if fields:
+            self.journal.sync(number)
+        watch.check()
+
+    def append(self, key: str, kind: str, members: str) -> int:
+        """Append one record, under the lock; returns its number, for `journal.sync`."""
+        line = self._chain.seal(key, kind, members)
+        self.journal.append(line)
+        self._chain.accept(line)
+        return line.number
+
+    def check_open(self) -> None:
+        """Raise RunClosedError if the run is not this process's to work on any more."""
+        if self.closed is not None:
+            raise RunClosedError(self.closed, run=self.id)
+
+    def summary(self, status: str) -> dict[str, Any]:
+        """Return what `state.json` says of the run."""
+        return {
+            "workflow": self.workflow,
+            "run": self.id,
+            "key": self.key,
+            "status": status,
+            "steps": self.steps,
+            "at": clock.now(),
+            "state": self.flow.keeper.saved_tree,
+        }
+
+    def _keep(self, attempt: Attempt, line: bytes) -> None:
+        record = json.loads(line)
+        self.voice.check_code(attempt, record.get("code", ""))
+        attempt.value = self.codec.decode(
+            record,
+            call_key=attempt.key,
+            call=record.get("call", ""),
+            fetch=self.journal.get,
+            private=self.journal.private,
+            location=self.journal.location,
+        )
+        self.claimed.add(attempt.key)
+        if self.voice.wants_kept:
+            self.voice.tell_step("kept", attempt, 0.0)
+        watch.check()
+
+    def _end_critical(self, attempt: Attempt) -> None:
+        if attempt.holds_signals:
+            attempt.holds_signals = False
+            watch.end_critical()
+
+    def _check_function(self, attempt: Attempt) -> None:
+        definition = attempt.definition
+        known = self._functions.setdefault(definition.name, definition)
+        if known is not definition:
+            check_same_function(known, definition)
+            self._functions[definition.name] = definition

@@ -1,0 +1,47 @@
+"""
+The state's rule against a model: interrupted anywhere, twice, a program's state ends as if it had not been.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from checkpoint.stores import MemoryStore
+from tests import model_programs as model
+
+PROGRAMS = 64
+SECOND_POINTS = 2
+# Of the points at which the first session can die; every program has other ones.
+FIRST_POINTS = 25
+
+
+def describe(seed: int, points: list[int]) -> str:
+    return f"seed {seed}, crashes at {points}, program {model.make_program(seed)}"
+
+
+def check_all_crashes(seed: int) -> int:
+    program = model.make_program(seed)
+    expected, whole = model.session(program, MemoryStore())
+    rng = random.Random(seed)
+    trials = 0
+    points = range(1, whole.points + 1)
+    for first in rng.sample(points, min(FIRST_POINTS, whole.points)):
+        seconds = [None, *rng.sample(points, min(SECOND_POINTS, whole.points))]
+        for second in seconds:
+            store = MemoryStore()
+            assert model.session(program, store, first)[0] is None
+            state, world = model.session(program, store, second)
+            if world.dead:
+                state, world = model.session(program, store)
+            assert expected == state, describe(seed, [first, second])
+            trials += 1
+    return trials
+
+
+@pytest.mark.parametrize("chunk", range(8))
+def test_state_equals_the_uninterrupted_one(chunk: int) -> None:
+    """Whatever the program and wherever two sessions die, the third ends with the state of an uninterrupted run."""
+    trials = sum(check_all_crashes(seed) for seed in range(chunk, PROGRAMS, 8))
+    assert trials > 500
