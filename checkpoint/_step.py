@@ -23,11 +23,19 @@ class BoundStep(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # only i
     """A step taken from an instance or a class: `task.align`."""
 
     @property  # type: ignore[misc]  # a proxy's class is read through a property, as in wrapt itself
-    def __class__(self) -> type:  # a proxy must not pose as a plain function: see Step
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # see Step
         return BoundStep
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return getattr, (self._self_instance, self.__wrapped__.__name__)
+        function = self.__wrapped__
+        owner = self._self_instance
+        if owner is None:  # taken from the class: a class method knows it, others have it in their name
+            owner = getattr(function, "__self__", None)
+        if owner is None:
+            owner = _look_up(function.__module__, function.__qualname__.rpartition(".")[0])
+        if owner is None:
+            return self._self_parent.__reduce_ex__(protocol)
+        return getattr, (owner, function.__name__)
 
 
 class Step(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # as above
@@ -56,7 +64,7 @@ class Step(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # as above
         self._self_definition = definition
 
     @property  # type: ignore[misc]  # a proxy's class is read through a property, as in wrapt itself
-    def __class__(self) -> type:  # else cloudpickle would save the bare function
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         return Step
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -79,7 +87,7 @@ def _look_up(module: str, name: str) -> object:
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = inspect.getattr_static(found, part, None)
-    return found
+    return found.__func__ if isinstance(found, staticmethod) else found
 
 
 def _restore(module: str, name: str, pickled: bytes, options: dict[str, Any]) -> Any:
@@ -113,7 +121,8 @@ def make_step(
     function = inspect.unwrap(getattr(wrapped, "__func__", wrapped))
     _check_function(wrapped, function)
     step_name = _check_name(name) if name is not None else fingerprint.lasting_name(function)
-    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    _check_key(key, step_name)
+    ignored = _check_ignore(ignore, step_name)
     definition = Definition(
         name=step_name,
         version=_version_text(version, step_name),
@@ -135,6 +144,29 @@ def _check_name(name: object) -> str:
         slug="step-name",
         value=name,
     )
+
+
+def _check_key(key: object, step: str) -> None:
+    if key is not None and not callable(key):
+        raise UsageError(
+            f"@checkpointed(key={key!r}) of step {step!r} is no function. Give a function of the step's arguments, "
+            "such as key=lambda order: order.id.",
+            slug="step-key",
+            value=key,
+        )
+
+
+def _check_ignore(ignore: object, step: str) -> tuple[str, ...]:
+    if isinstance(ignore, str):
+        return (ignore,)
+    if not isinstance(ignore, Collection):
+        raise UsageError(
+            f"@checkpointed(ignore={ignore!r}) of step {step!r} is no collection of parameters' names. "
+            "Give their names, such as ignore=('client',).",
+            slug="unknown-ignore",
+            value=ignore,
+        )
+    return tuple(ignore)
 
 
 def _check_function(wrapped: object, function: object) -> None:

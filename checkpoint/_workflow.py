@@ -1,159 +1,26 @@
 """
-`workflow(...)`: the block of code whose steps are kept.  Opens and closes sessions; decides nothing about steps.
+`workflow(...)`: names the block of code whose steps are kept.  Light to import; the block itself is made by `_block`.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
-from checkpoint._run import Run
-from checkpoint._runtime import closing, opening
-from checkpoint._runtime import scope as scopes
-from checkpoint._runtime.reporter import make_reporter
-from checkpoint._runtime.signals import calls_user_code, mark_reported, watch
-from checkpoint._state import StateMaker
-from checkpoint.errors import RunInUseError, UsageError
-from checkpoint.stores import Store, open_store
+from checkpoint.errors import UsageError
+
+if TYPE_CHECKING:
+    from checkpoint._block import Workflow
+    from checkpoint.stores import Store
 
 S = TypeVar("S")
-F = TypeVar("F", bound=Callable[..., Any])
 Output = Literal["auto", "lines", "steps", "off"]
 
-# EX_TEMPFAIL of sysexits.h: try again later.
-_BUSY = 75
-
-
-class Workflow(Generic[S]):
-    """What `workflow(...)` returns: enter it with `with` or `async with`, or decorate a function with it."""
-
-    def __init__(self, request: Callable[[], opening.Request], signals: tuple[int, ...]) -> None:
-        self._request = request
-        self._signals = signals
-        self._entered: list[_Entry] = []
-
-    def __enter__(self) -> Run[S]:
-        return self._enter(None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._leave(error)
-
-    async def __aenter__(self) -> Run[S]:
-        return self._enter(_Cancel())
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        cancel = self._entered[-1].cancel
-        self._leave(error)
-        if cancel is not None:
-            cancel.raise_stop(error)
-
-    def __call__(self, function: F) -> F:
-        """Make every call of `function` a run of this workflow, or the continuation of one."""
-        if not inspect.isfunction(function):
-            raise UsageError(
-                f"workflow(…) was called with {function!r}, which is no function: it can decorate a function or be "
-                "entered with `with`.",
-                slug="workflow-use",
-                value=function,
-            )
-        inner: Callable[..., Any] = function
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(inner)
-            async def run_async(*args: Any, **kwargs: Any) -> Any:
-                async with self:
-                    return await inner(*args, **kwargs)
-
-            calls_user_code(run_async)
-            return cast(F, run_async)
-
-        @functools.wraps(inner)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with self:
-                return inner(*args, **kwargs)
-
-        calls_user_code(run)
-        return cast(F, run)
-
-    def _enter(self, cancel: _Cancel | None) -> Run[S]:
-        # First of all: from here on no Ctrl-C can raise in the middle of what follows.
-        installed = watch.enter(self._signals, cancel)
-        try:
-            session = opening.open_session(self._request())
-        except BaseException as error:
-            watch.leave(installed)
-            if isinstance(error, RunInUseError):
-                mark_reported(error, status=_BUSY)
-            raise
-        token = scopes.current.set(session.root)
-        self._entered.append(_Entry(session, token, installed, cancel))
-        return cast("Run[S]", session.run)
-
-    def _leave(self, error: BaseException | None) -> None:
-        entry = self._entered.pop()
-        try:
-            closing.close_session(entry.session, error)
-            if isinstance(error, KeyboardInterrupt) or (error is not None and watch.stopped_by == signal.SIGINT):
-                mark_reported(error)
-        finally:
-            try:
-                scopes.current.reset(entry.token)
-            except ValueError:
-                scopes.current.set(None)  # left in another context than it was entered in
-            watch.leave(entry.installed)
-
-
-class _Entry:
-    def __init__(self, session: Any, token: Any, installed: list[int] | None, cancel: _Cancel | None) -> None:
-        self.session = session
-        self.token = token
-        self.installed = installed
-        self.cancel = cancel
-
-
-class _Cancel:
-    """Leaves an `async with` block on a signal: the task is cancelled, because a loop cannot be raised through."""
-
-    def __init__(self) -> None:
-        self._number: int | None = None
-        asyncio = sys.modules.get("asyncio")
-        self._task = asyncio.current_task() if asyncio is not None and _loop_runs() else None
-        self._loop = self._task.get_loop() if self._task is not None else None
-
-    def __call__(self, number: int) -> bool:
-        """Cancel the task, in place of raising; returns whether there is one."""
-        if self._task is None or self._loop is None or self._task.done():
-            return False
-        self._number = number
-        self._loop.call_soon_threadsafe(self._task.cancel)
-        return True
-
-    def raise_stop(self, error: BaseException | None) -> None:
-        """Turn the cancellation back into what a signal does to a program."""
-        if self._number is None or not isinstance(error, sys.modules["asyncio"].CancelledError):
-            return
-        if self._task is not None:
-            self._task.uncancel()
-        stop = KeyboardInterrupt() if self._number == signal.SIGINT else SystemExit(128 + self._number)
-        mark_reported(stop)
-        raise stop from error
-
-
-def _loop_runs() -> bool:
-    try:
-        sys.modules["asyncio"].get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+# The system gives these to no handler; a run survives SIGKILL without one.
+_UNSTOPPABLE = ("SIGKILL", "SIGSTOP")
 
 
 @overload
@@ -164,7 +31,7 @@ def workflow(
     key: str | None = None,
     once: bool = False,
     fresh: bool = False,
-    store: Store | str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     signals: Iterable[int] = ...,
     output: Output = "auto",
 ) -> Workflow[dict[str, Any]]: ...
@@ -178,7 +45,7 @@ def workflow(
     key: str | None = None,
     once: bool = False,
     fresh: bool = False,
-    store: Store | str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     signals: Iterable[int] = ...,
     output: Output = "auto",
 ) -> Workflow[S]: ...
@@ -192,7 +59,7 @@ def workflow(
     key: str | None = None,
     once: bool = False,
     fresh: bool = False,
-    store: Store | str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     signals: Iterable[int] = ...,
     output: Output = "auto",
 ) -> Workflow[S]: ...
@@ -205,7 +72,7 @@ def workflow(
     key: str | None = None,
     once: bool = False,
     fresh: bool = False,
-    store: Store | str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM),
     output: Output = "auto",
 ) -> Workflow[Any]:
@@ -237,13 +104,25 @@ def workflow(
     if key is not None:
         _check_text("key", key)
     numbers = _check_signals(signals)
-    maker = StateMaker(state)
+    from checkpoint._block import make_workflow
 
-    def request() -> opening.Request:
-        return opening.Request(name, key, fresh, once, open_store(store), make_reporter(output), maker, Run)
+    # The caller knows the names in the annotations of a class that it made itself.
+    names = sys._getframe(1).f_locals if _is_local(state) else None
+    return make_workflow(Which(name, key, once, fresh), state, names, store, numbers, output)
 
-    make_reporter(output)
-    return Workflow(request, numbers)
+
+class Which(NamedTuple):
+    """Which run to work on: the arguments of `workflow` by the same names."""
+
+    name: str
+    key: str | None
+    once: bool
+    fresh: bool
+
+
+def _is_local(state: object) -> bool:
+    kind = state if isinstance(state, type) else type(state)
+    return "<locals>" in kind.__qualname__
 
 
 def _check_text(argument: str, value: object) -> None:
@@ -261,15 +140,22 @@ def _check_text(argument: str, value: object) -> None:
 
 
 def _check_signals(signals: Iterable[int]) -> tuple[int, ...]:
+    try:
+        given = tuple(signals)
+    except TypeError:
+        raise _wrong_signal(f"is {signals!r}, which is no collection of signals", signals) from None
     found: list[int] = []
-    for number in signals:
+    for number in given:
         try:
-            found.append(signal.Signals(number))
+            known = signal.Signals(number)
         except ValueError:
-            raise UsageError(
-                f"workflow(signals=…) has {number!r}, which is no signal of this system. Give members of "
-                "signal.Signals, such as (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1).",
-                slug="workflow-signals",
-                value=number,
-            ) from None
+            raise _wrong_signal(f"has {number!r}, which is no signal of this system", number) from None
+        if known.name in _UNSTOPPABLE:
+            raise _wrong_signal(f"has {known.name}, which no program can handle", number)
+        found.append(known)
     return tuple(found)
+
+
+def _wrong_signal(what: str, value: object) -> UsageError:
+    cure = "Give members of signal.Signals, such as (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)."
+    return UsageError(f"workflow(signals=…) {what}. {cure}", slug="workflow-signals", value=value)

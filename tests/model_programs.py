@@ -27,13 +27,20 @@ class Failed(Exception):
 
 
 class World:
-    """Counts the points at which a session can die, and dies at one of them."""
+    """
+    Counts the points at which a session can end, and ends it at one of them.
 
-    def __init__(self, crash_at: int | None = None) -> None:
+    Args:
+        crash_at: Number of the point, or None.
+        error: How it ends: `Crash`, after which nothing is saved, or KeyboardInterrupt, after which the library saves.
+    """
+
+    def __init__(self, crash_at: int | None = None, error: type[BaseException] = Crash) -> None:
         self.crash_at = crash_at
+        self.error = error
         self.points = 0
         self.dead = False
-        self.bodies: list[str] = []
+        self.first_body: int | None = None
 
     def point(self) -> None:
         """Pass one point, or die at it."""
@@ -41,8 +48,8 @@ class World:
             return
         self.points += 1
         if self.points == self.crash_at:
-            self.dead = True
-            raise Crash
+            self.dead = self.error is Crash
+            raise self.error
 
 
 class MortalStore:
@@ -81,10 +88,12 @@ class MortalJournal:
         return getattr(self._inner, name)
 
     def append(self, line: Line) -> None:
-        self._world.point()
+        if self._world.error is Crash:
+            self._world.point()
         if not self._world.dead:
             self._inner.append(line)
-        self._world.point()
+        if self._world.error is Crash:
+            self._world.point()
 
     def sync(self, number: int) -> None:
         if not self._world.dead:
@@ -97,7 +106,7 @@ world = World()
 @checkpointed
 def step(name: str, body: Program) -> str:
     """Run a part of a program as a step."""
-    world.bodies.append(name)
+    world.first_body = world.first_body or world.points
     world.point()
     interpret(body, current_run().state, None)
     world.point()
@@ -154,10 +163,12 @@ def substitute(program: Any, item: str | None) -> Any:
     return tuple(substitute(part, item) for part in program)
 
 
-def session(program: Program, store: MemoryStore, crash_at: int | None = None) -> tuple[Any, World]:
+def session(
+    program: Program, store: MemoryStore, crash_at: int | None = None, error: type[BaseException] = Crash
+) -> tuple[Any, World]:
     """Run one session; returns the state if it came to its end, else None, and its world."""
     global world
-    world = World(crash_at)
+    world = World(crash_at, error)
     state = None
     try:
         with workflow("model", store=MortalStore(store, world), output="off") as run:
@@ -165,7 +176,7 @@ def session(program: Program, store: MemoryStore, crash_at: int | None = None) -
                 run.state.update(pending=["p", "q", "r"], done=[])
             interpret(program, run.state, None)
         state = run.state
-    except Crash:
+    except (Crash, KeyboardInterrupt):
         pass
     return (None if world.dead else state), world
 

@@ -115,7 +115,7 @@ def interrupted_run(store: MemoryStore) -> bool:
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals need the main thread")
 def test_a_step_is_never_half_recorded() -> None:
-    """Struck at any opcode of a call, a finished body is recorded, handlers and locks are intact, the rerun is right."""
+    """Struck at any opcode of a call, a finished body is recorded, nothing stays behind, and the rerun is right."""
     assert strike_everywhere(session, [2, 4, 6]) > 200
 
 

@@ -45,6 +45,7 @@ LAYERS: list[tuple[str, int]] = [
     ("_run", 4),
     ("_state", 4),
     ("_step", 4),
+    ("_block", 4),
     ("_workflow", 4),
     ("", 4),
 ]

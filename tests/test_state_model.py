@@ -45,3 +45,17 @@ def test_state_equals_the_uninterrupted_one(chunk: int) -> None:
     """Whatever the program and wherever two sessions die, the third ends with the state of an uninterrupted run."""
     trials = sum(check_all_crashes(seed) for seed in range(chunk, PROGRAMS, 8))
     assert trials > 500
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ctrl_c_between_any_two_statements(seed: int) -> None:
+    """Stopped anywhere after its first step has begun, a loop over a list ends with the state it should have."""
+    rng = random.Random(seed)
+    program = (*model.changes(rng), *model.call(rng, "prologue"), *model.for_loop(rng), *model.changes(rng))
+    expected, whole = model.session(program, MemoryStore(), error=KeyboardInterrupt)
+    assert whole.first_body is not None
+    for first in range(whole.first_body + 1, whole.points + 1):
+        store = MemoryStore()
+        assert model.session(program, store, first, KeyboardInterrupt)[0] is None
+        state, _ = model.session(program, store, error=KeyboardInterrupt)
+        assert expected == state, f"seed {seed}, stopped at {first}, program {program}"

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import compress, count, filterfalse, islice
 from math import copysign
+from operator import is_, is_not, ne
 from typing import TypeAlias, cast
 
 from checkpoint._core.records import Tree
@@ -81,11 +82,16 @@ def _equal_types(old: list[Tree], new: list[Tree]) -> bool:
         # A string equals nothing but a string, so joining proves the types of both lists at once, in C.
         "".join(cast("list[str]", new))
     except TypeError:
+        if all(map(is_, old, new)):
+            return True
         return marshal.dumps(old, _MARSHAL_VERSION) == marshal.dumps(new, _MARSHAL_VERSION)
     return True
 
 
 def _compare(old: Tree, new: Tree, path: Path, changes: list[Change]) -> None:
+    # What did not change is most often the same object, however large.
+    if old is new:
+        return
     kind = type(new)
     if type(old) is kind:
         if kind is dict:
@@ -94,7 +100,7 @@ def _compare(old: Tree, new: Tree, path: Path, changes: list[Change]) -> None:
         if kind is list:
             _compare_lists(cast("list[Tree]", old), cast("list[Tree]", new), path, changes)
             return
-        if old is new or equal(old, new):
+        if equal(old, new):
             return
     changes.append(["set", [*path], new])
 
@@ -113,8 +119,8 @@ def _compare_objects(old: dict[str, Tree], new: dict[str, Tree], path: Path, cha
             if was is not tree and (type(tree) is not str or was != tree):
                 _compare(was, tree, (*path, key), changes)
         return
-    staying = _staying(old, new)
-    removed = [] if len(staying) == len(old) else [key for key in old if key not in staying]
+    staying = _staying(old, new, keys)
+    removed = [] if len(staying) == len(old) else _missing(list(old), list(staying))
     if not staying or (len(removed) > len(staying) and len(removed) > _SMALL):
         changes.append(["set", [*path], cast(Tree, new)])
         return
@@ -127,17 +133,21 @@ def _compare_objects(old: dict[str, Tree], new: dict[str, Tree], path: Path, cha
     changes.extend(["set", [*path, key], new[key]] for key in keys[len(names) :])
 
 
-def _staying(old: dict[str, Tree], new: dict[str, Tree]) -> dict[str, Tree]:
+def _staying(old: dict[str, Tree], new: dict[str, Tree], keys: list[str]) -> dict[str, Tree]:
     """
     Return the entries of `old` that may stay where they are: those after which all others can be appended.
 
     A key that moved to the end is deleted and set again; a key put in front of others makes those move.
     """
-    keys = list(new)
-    if keys[: len(old)] == list(old):
+    were = list(old)
+    if keys[: len(old)] == were:
         return old
-    gone = old.keys() - new.keys()
-    kept = {key: tree for key, tree in old.items() if key not in gone} if gone else old
+    gone = _missing(were, keys) if len(keys) < len(old) else list(filterfalse(new.__contains__, old))
+    kept = old
+    if gone:
+        kept = dict(old)
+        for key in gone:
+            del kept[key]
     if keys[: len(kept)] == list(kept):
         return kept
     place = {key: number for number, key in enumerate(old)}
@@ -150,6 +160,16 @@ def _staying(old: dict[str, Tree], new: dict[str, Tree]) -> dict[str, Tree]:
         last = here
         staying[key] = old[key]
     return staying if 2 * len(staying) >= len(keys) else {}
+
+
+def _missing(old: list[str], new: list[str]) -> list[str]:
+    """Return which keys of `old` are not in `new`."""
+    size = len(old) - len(new)
+    start = next(compress(count(), map(ne, old, new)), min(len(old), len(new)))
+    # Most often one key was removed, or a few side by side.
+    if old[start + size :] == new[start:]:
+        return old[start : start + size]
+    return list(filterfalse(set(new).__contains__, old))
 
 
 def _compare_lists(old: list[Tree], new: list[Tree], path: Path, changes: list[Change]) -> None:
@@ -236,6 +256,13 @@ def _unequal(old: list[Tree], new: list[Tree], low: int, high: int) -> Iterator[
             if not equal(old[place], new[place]):
                 yield place
         return
+    if type(new[low]) in (dict, list):
+        # Looking into what is one object is what costs most.
+        apart = map(is_not, islice(old, low, high), islice(new, low, high))
+        places = list(islice(compress(range(low, high), apart), _SMALL + 1))
+        if len(places) <= _SMALL:
+            yield from (place for place in places if not equal(old[place], new[place]))
+            return
     middle = (low + high) // 2
     for start, stop in ((low, middle), (middle, high)):
         if not equal(old[start:stop], new[start:stop]):

@@ -26,6 +26,9 @@ from checkpoint.errors import CheckpointError, UnloadableError, UntrustedError
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
+# The way out that is always there: another version makes the call a new one.
+_ANEW = "or let the step run anew under another version, as in @checkpointed(version=2)."
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -62,16 +65,16 @@ def read(reading: Reading, *, pickling: bool) -> object:
             raise _unloadable(
                 reading,
                 "it is pickled, and this store does not unpickle",
-                "Open the run with a store that does, or redo the step.",
-                "unloadable-without-pickle",
+                f"Open the run with a store that does, {_ANEW}",
+                slug="unloadable-without-pickle",
             )
         return _read_pickle(reading, by_value=codec == "cloudpickle")
     if codec not in ("json", "tagged"):
         raise _unloadable(
             reading,
             f"it was written with codec {codec!r}, which this version does not know",
-            "Upgrade this library, or redo the step.",
-            "unloadable-codec",
+            f"Upgrade this library, {_ANEW}",
+            slug="unloadable-codec",
         )
     digest, size = _payload(reading, fields)
     try:
@@ -90,14 +93,14 @@ def _read_tree(reading: Reading, tree: Tree, digest: str | None) -> object:
     except BadTree as error:
         where = f" (at result{error.path})" if error.path else ""
         raise _unloadable(
-            reading, f"{error.reason}{where}", "Bring back what it needs, or redo the step.", "unloadable-result"
+            reading, f"{error.reason}{where}", f"Bring back what it needs, {_ANEW}", slug="unloadable-result"
         ) from error
     except CheckpointError:
         raise
     except Exception as error:
         # A default of a new field, or an enum's own rules, are the user's code.
         reason = f"{type(error).__name__}: {error}"
-        raise _unloadable(reading, reason, "Mend what raises this, or redo the step.", "unloadable-result") from error
+        raise _unloadable(reading, reason, f"Mend what raises this, {_ANEW}", slug="unloadable-result") from error
 
 
 def _digest_of(reading: Reading, tree: Tree) -> str:
@@ -128,7 +131,7 @@ def _read_pickle(reading: Reading, *, by_value: bool) -> object:
         return load(stream, parts, main)
     except BadPickle as error:
         raise _unloadable(
-            reading, error.reason, "Bring back what it needs, or redo the step.", "unloadable-result"
+            reading, error.reason, f"Bring back what it needs, {_ANEW}", slug="unloadable-result"
         ) from error
 
 
@@ -166,7 +169,7 @@ def _trust(reading: Reading, digest: str, deed: str) -> None:
     if not reading.private:
         raise UntrustedError(
             f"{what}, and others can write where it is kept{_at(reading)}. "
-            "Make that directory yours alone (chmod go-w), or move the run and adopt it with `checkpoint adopt`.",
+            f"Make that directory yours alone (chmod go-w) if nobody else has written there, {_ANEW}",
             slug="untrusted-place",
             path=reading.location,
             reason="others can write there",
@@ -177,8 +180,7 @@ def _trust(reading: Reading, digest: str, deed: str) -> None:
     if not is_sealed(reading.secret(), reading.call_key, digest, members):
         raise UntrustedError(
             f"{what}, and nothing proves that you wrote it{_at(reading)}. "
-            "Continue the run on the machine and account that wrote it, or adopt it with `checkpoint adopt` "
-            "if you know where it comes from.",
+            f"Continue the run on the machine and account that wrote it, {_ANEW}",
             slug="untrusted-value",
             path=reading.location,
             reason="its HMAC is missing or not valid under this user's key",
@@ -197,7 +199,7 @@ def _check_versions(reading: Reading) -> None:
         raise UnloadableError(
             f"{reading.call} saved a value that contains code (a lambda or a class defined inside a function) "
             f"under Python {python}; it cannot be loaded under {python_version()}. "
-            f"Run it with {python}, move the code to a module, or redo the step.",
+            f"Run it with {python}, {_ANEW}",
             slug="unloadable-python",
             call=reading.call,
             reason=f"it contains code of Python {python}",
@@ -207,8 +209,8 @@ def _check_versions(reading: Reading) -> None:
         raise _unloadable(
             reading,
             f"it was written by cloudpickle {version}, and {running or 'none'} is installed",
-            f"Install cloudpickle {version}, or redo the step.",
-            "unloadable-cloudpickle",
+            f"Install cloudpickle {version}, {_ANEW}",
+            slug="unloadable-cloudpickle",
         )
 
 
@@ -218,10 +220,10 @@ def _major(version: object) -> int:
 
 
 def _malformed(reading: Reading, reason: str) -> UnloadableError:
-    cure = "Its record was not written by this library; restore it from a copy, or redo the step."
-    return _unloadable(reading, reason, cure, "unloadable-malformed")
+    cure = f"Its record was not written by this library; restore the run's directory from a copy, {_ANEW}"
+    return _unloadable(reading, reason, cure, slug="unloadable-malformed")
 
 
-def _unloadable(reading: Reading, reason: str, cure: str, slug: str) -> UnloadableError:
+def _unloadable(reading: Reading, reason: str, cure: str, *, slug: str) -> UnloadableError:
     message = f"The saved result of {reading.call} cannot be loaded: {reason}. {cure}"
     return UnloadableError(message, slug=slug, call=reading.call, reason=reason)

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 from checkpoint._core import changes
 from checkpoint._core.records import RUN_KEY, Tree
+from checkpoint._core.stretches import Contained
 
 # A line opens with these bytes, then the key; `","kind":"` follows the key.
 _OPENING = b'{"key":"'
 _KEY_AT = len(_OPENING)
 _TO_KIND = len(b'","kind":"')
-
-_RUN_LINE = _OPENING + RUN_KEY.encode() + b'"'
 
 # Only what stands right after the record's number is the record's own: the same words deeper inside a line
 # belong to some value of the user's.
@@ -79,12 +78,32 @@ class Progress:
             elif kind == b"star":
                 tries[key] = tries.get(key, 0) + 1
 
-    def contained(self) -> Iterable[tuple[str, str]]:
-        """Yield the stretches that the saved state contains, each with the key of the call that ended it."""
+    def contained(self) -> Contained:
+        """Return the stretches that the saved state contains."""
+        enders: dict[str, str] = {}
         for key, names in _STRETCHES.findall(b"\n".join(self._lines)):
+            ender = key.decode("ascii")
             # Split, not parsed as JSON: names are made of letters and digits alone.
-            for name in names.decode("ascii").split(","):
-                yield name.strip('"'), key.decode("ascii")
+            for name in names.decode("ascii")[1:-1].split('","'):
+                enders[name] = ender
+        # Equal calls are numbered from 0, so that those with equals are those of which there is a number 1.
+        keys = (key for calls in (self.completed, self.tries) for key in calls)
+        return Contained(enders, frozenset(key[:-2].decode("ascii") for key in keys if key.endswith(b".1")))
+
+    def changed_fields(self, names: tuple[str, ...]) -> frozenset[str] | None:
+        """Return the fields of the state that were changed in these stretches, or None if that is not known."""
+        found: set[str] = set()
+        quoted = [f'"{name}"'.encode("ascii") for name in names]
+        for line in self._lines:
+            if not any(name in line for name in quoted):
+                continue
+            record = json.loads(line)
+            change = record.get("state", {})
+            if not set(names).isdisjoint(record.get("stretches", ())):
+                if "whole" in change or any(not path for _, path, *_ in change.get("changes", ())):
+                    return None
+                found.update(path[0] for _, path, *_ in change.get("changes", ()))
+        return frozenset(found)
 
     def state(self) -> SavedState:
         """
@@ -98,8 +117,6 @@ class Progress:
         partial: frozenset[str] = frozenset()
         for line in self._lines[self._last_whole() :]:
             if b'"state":' not in line and b'"partial":' not in line and b'"stretches":' not in line:
-                if partial and not line.startswith(_RUN_LINE):
-                    base, partial = tree, frozenset()  # something has run since
                 continue
             record = json.loads(line)
             change = record.get("state", {})
@@ -109,8 +126,10 @@ class Progress:
                 tree = changes.apply(tree, change["changes"])
             if "partial" in record:
                 partial |= frozenset(record["partial"])
-            elif change or "stretches" in record:
-                base, partial = tree, frozenset()
+            else:
+                # What changed the state since cannot be taken back with the partial stretch; what did not, can.
+                partial = frozenset() if change else partial.difference(record.get("stretches", ()))
+                base = base if partial else tree
         return SavedState(tree, base, partial)
 
     def _last_whole(self) -> int:
@@ -121,16 +140,15 @@ class Progress:
                 return position
         raise ValueError("no record holds the state")
 
-    def unfinished(self) -> dict[bytes, dict[str, Any]]:
-        """Return the last `started` record of each call that was begun and never completed, by key."""
+    def started(self, keys: Set[bytes]) -> list[dict[str, Any]]:
+        """Return the last `started` record of each of these calls."""
         found: dict[bytes, dict[str, Any]] = {}
-        if self.tries:
-            for line in self._lines:
-                end = line.index(b'"', _KEY_AT)
-                key = line[_KEY_AT:end]
-                if key in self.tries and line[end + _TO_KIND : end + _TO_KIND + 4] == b"star":
-                    found[key] = json.loads(line)
-        return found
+        for line in self._lines if keys else ():
+            end = line.index(b'"', _KEY_AT)
+            key = line[_KEY_AT:end]
+            if key in keys and line[end + _TO_KIND : end + _TO_KIND + 4] == b"star":
+                found[key] = json.loads(line)
+        return list(found.values())
 
 
 class Claims:

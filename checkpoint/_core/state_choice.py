@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from checkpoint._core.records import Tree
+from checkpoint._core.state_memory import Slot
 from checkpoint._core.state_plan import Plan, Reading, shape_of, tag_of
 
 
@@ -45,6 +46,10 @@ class UnionPlan(Plan):
         if self.admits(value) and (not plain or shape_of(tree) in self._shared):
             return tree
         return {"$any": tree}
+
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        member = self._by_kind.get(type(value))
+        return member.encode_again(value, slot) if member is not None else self.encode(value)
 
     def decode(self, tree: Tree, reading: Reading) -> object:
         member = self._member_of(tree)
@@ -115,6 +120,10 @@ class CheckedPlan(Plan):
 
     def encode(self, value: object) -> Tree:
         tree = self.untyped.encode(value)
+        return tree if self.admits(value) else {"$any": tree}
+
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        tree = self.untyped.encode_again(value, slot)
         return tree if self.admits(value) else {"$any": tree}
 
     def decode(self, tree: Tree, reading: Reading) -> object:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from checkpoint._core.records import Tree
 from checkpoint._core.state_fields import Family, Field
+from checkpoint._core.state_memory import Slot, are_same, encode_parts
 from checkpoint._core.state_objects import ABSENT, ObjectPlan
 from checkpoint._core.state_plan import Plan, Reading, tag_of
 from checkpoint._core.tags_leaves import shorten
@@ -30,6 +31,10 @@ class ModelPlan(ObjectPlan):
     def __init__(self, kind: type, frozen: bool, untyped: Plan) -> None:
         super().__init__(kind, frozen, untyped)
         self._private_defaults: Mapping[str, Any] = getattr(kind, "__private_attributes__", {})
+
+    def _holds_only_fields(self, values: list[Any]) -> bool:
+        # A model also holds which of its fields were given.
+        return False
 
     def add_rest(self, value: Any, tree: dict[str, Tree]) -> None:
         extra: dict[str, object] = value.__pydantic_extra__ or {}
@@ -150,6 +155,33 @@ class TypedDictPlan(Plan):
         entries: list[tuple[object, object]] = [*cast("dict[object, object]", value).items()]
         if any(type(key) is not str or key[:1] == "$" for key, _ in entries):
             return {"$any": self.untyped.encode(value)}
+        return self._plain(entries)
+
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        if type(value) is not dict:
+            slot.forget()
+            return self.deviate(value)
+        entries: dict[Any, object] = dict(value)
+        if slot.plan is not self:
+            slot.forget()
+        tree = cast("dict[str, Tree] | None", slot.tree)
+        if tree is None or len(tree) != len(entries) or not are_same(entries, tree):
+            # Plans go by the keys: what is remembered is of use for these alone.
+            slot.forget()
+        if not entries.keys() <= self._plans.keys() or not all(type(key) is str for key in entries):
+            return self.encode(value)
+        parts = [*entries.values()]
+        try:
+            trees = encode_parts(entries, parts, map(self._plans.__getitem__, entries), slot)
+        except NotTree:
+            slot.forget()
+            return self.encode(value)
+        if slot.has(trees):
+            return tree
+        slot.keep(self, dict(zip(entries, trees, strict=True)), trees, parts)
+        return slot.tree
+
+    def _plain(self, entries: list[tuple[object, object]]) -> Tree:
         tree: dict[str, Tree] = {}
         key: object = None
         try:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
-from operator import countOf
+from itertools import repeat
 from typing import Any, TypeAlias, cast
 
 from checkpoint._core.records import Tree
-from checkpoint._core.state_plan import Plan, Reading, Refusal, copy_scalars, is_writable, tag_of
+from checkpoint._core.state_memory import BLOCK, Slot, are_same, encode_blocks, encode_parts
+from checkpoint._core.state_plan import Plan, Reading, Refusal, tag_of
+from checkpoint._core.state_proof import Proof
+from checkpoint._core.state_scalars import are_names, copy_scalars
 from checkpoint._core.tags_leaves import READ_ERRORS, shorten
 from checkpoint._core.tags_reading import FACTORIES
 from checkpoint._core.tags_words import BadTree, NotTree
@@ -59,6 +62,46 @@ class MapPlan(Plan):
             return self.tagged(value)
         return self.plain(cast(Map, value))
 
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        if type(value) is not dict or self.kind is not dict or self._to_text is not None:
+            slot.forget()
+            return self.encode(value)
+        # A copy that no other thread changes while it is walked.
+        entries: Map = dict(value)
+        if slot.plan is not self:
+            slot.forget()
+        tree = cast("dict[str, Tree] | None", slot.tree)
+        if tree is not None and len(tree) == len(entries) and are_same(entries, tree):
+            if slot.is_flat and are_same(entries.values(), tree.values()):
+                return tree
+        elif are_names([*entries]):
+            tree = None
+        else:
+            slot.forget()
+            return self.plain(entries)
+        try:
+            return self._encode_entries(entries, tree, slot)
+        except NotTree:
+            slot.forget()
+            return self.plain(entries)
+
+    def _encode_entries(self, entries: Map, tree: Tree, slot: Slot) -> Tree:
+        """Return the tree of a dict whose keys can be names; `tree` is the last one if it had the same keys."""
+        parts = [*entries.values()]
+        trees = copy_scalars(parts, self._value.passes)
+        if trees is not None:
+            slot.keep(self, cast("dict[str, Tree]", entries), trees, is_flat=True)
+            return slot.tree
+        proofs: list[Proof | None] = []
+        if len(parts) <= BLOCK:
+            trees = encode_parts(entries, parts, repeat(self._value), slot)
+        else:
+            trees, proofs = encode_blocks(parts, self._value, slot)
+        if tree is None or not slot.has(trees):
+            tree = dict(zip(cast("dict[str, object]", entries), trees, strict=True))
+            slot.keep(self, tree, trees, () if proofs else parts, proofs)
+        return tree
+
     def tagged(self, value: Map) -> Tree:
         """Return the tree with this map's tag, for places whose annotation does not say all there is to say."""
         inner = self.plain(value)
@@ -81,7 +124,7 @@ class MapPlan(Plan):
             if tree is not None:
                 return tree
         keys: list[Any] = [*entries] if self._to_text is None else [*map(self._to_text, entries)]
-        if not _are_names(keys):
+        if not are_names(keys):
             return {"$dict": self._pairs(entries)}
         copied = copy_scalars([*entries.values()], self._value.passes)
         if copied is not None:
@@ -228,16 +271,6 @@ class MapPlan(Plan):
             return False
         entries = cast(Map, value).items()
         return all(self._key.admits(key) and self._value.admits(entry) for key, entry in entries)
-
-
-def _are_names(keys: list[Any]) -> bool:
-    """Tell whether all keys are text that can be the names in a JSON object."""
-    if countOf(map(type, keys), str) != len(keys):
-        return False
-    joined = "".join(keys)
-    if "$" in joined and any(key[:1] == "$" for key in keys):
-        return False
-    return is_writable(joined)
 
 
 def _int_text(key: object) -> str | None:

@@ -11,13 +11,19 @@ frozen and slotted classes work.  Beside its fields an object can hold, under na
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
+from operator import attrgetter, countOf
 from typing import Any, cast
 
 from checkpoint._core.records import Tree
 from checkpoint._core.state_fields import Field, computed_names
+from checkpoint._core.state_memory import Slot, encode_parts
 from checkpoint._core.state_plan import META, Misfit, Plan, Reading, tag_of
+from checkpoint._core.state_proof import Proof, prove_lasting
 from checkpoint._core.tags_leaves import shorten
 from checkpoint._core.tags_words import BadTree, NotTree
+
+_MEMBERS = attrgetter("__dict__")
 
 # Stands for the value of a field that has none.
 ABSENT = object()
@@ -32,7 +38,7 @@ class ObjectPlan(Plan):
         frozen: Whether instances never change, so that they are replaced and not restored in place.
     """
 
-    __slots__ = ("_computed", "_encoders", "_has_members", "_names", "fields", "frozen")
+    __slots__ = ("_computed", "_encoders", "_has_members", "_names", "_parts_of", "_plans", "fields", "frozen")
 
     def __init__(self, kind: type, frozen: bool, untyped: Plan) -> None:
         super().__init__(kind.__qualname__, kind, frozenset({"dict"}), untyped)
@@ -41,6 +47,8 @@ class ObjectPlan(Plan):
         self._computed = computed_names(kind)
         self._encoders: tuple[tuple[str, Callable[[Any], Tree]], ...] = ()
         self._names: frozenset[str] = frozenset()
+        self._plans: tuple[Plan, ...] = ()
+        self._parts_of: Callable[[Any], tuple[object, ...]] = _parts_getter([])
         self._has_members = cast("Any", kind).__dictoffset__ != 0
 
     def fill(self, fields: dict[str, tuple[Field, Plan]]) -> None:
@@ -48,9 +56,44 @@ class ObjectPlan(Plan):
         self.fields = fields
         self._encoders = tuple((name, plan.encode) for name, (_, plan) in fields.items())
         self._names = frozenset(fields) | self._computed
+        self._plans = tuple(plan for _, plan in fields.values())
+        self._parts_of = _parts_getter([*fields])
 
     def encode(self, value: object) -> Tree:
         return self.plain(value) if type(value) is self.kind else self.deviate(value)
+
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        if type(value) is not self.kind:
+            slot.forget()
+            return self.deviate(value)
+        if slot.plan is not self:
+            slot.forget()
+        try:
+            parts = self._parts_of(value)
+            trees = encode_parts(self.fields, parts, self._plans, slot)
+        except (NotTree, AttributeError):
+            slot.forget()
+            return self.plain(value)
+        rest: dict[str, Tree] = {}
+        self.add_rest(value, rest)
+        if not rest and slot.is_flat and slot.has(trees):
+            return slot.tree
+        tree = dict(zip(self.fields, trees, strict=True)) | rest
+        # Flat stands here for an object that holds nothing beside its fields.
+        slot.keep(self, tree, trees, parts, is_flat=not rest)
+        return tree
+
+    def prove(self, values: list[Any]) -> Proof | None:
+        if countOf(map(type, values), self.kind) != len(values) or not self._holds_only_fields(values):
+            return None
+        try:
+            return prove_lasting(tuple(chain.from_iterable(map(self._parts_of, values))))
+        except AttributeError:
+            return None
+
+    def _holds_only_fields(self, values: list[Any]) -> bool:
+        """Tell whether none of these objects holds anything beside its fields; what cannot be told quickly is no."""
+        return not self._has_members or all(map(self._names.issuperset, map(_MEMBERS, values)))
 
     def plain(self, value: object) -> dict[str, Tree]:
         """Return the tree of an object whose type was compared."""
@@ -213,3 +256,10 @@ class ObjectPlan(Plan):
     def remove(self, value: Any, name: str) -> None:
         """Leave one field without a value."""
         object.__delattr__(value, name)
+
+
+def _parts_getter(names: list[str]) -> Callable[[Any], tuple[object, ...]]:
+    """Return a function that returns the attributes of these names in a tuple."""
+    if len(names) > 1:
+        return cast("Callable[[Any], tuple[object, ...]]", attrgetter(*names))
+    return lambda value: tuple([getattr(value, name) for name in names])

@@ -22,22 +22,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
-from operator import countOf
 from typing import Any, cast
 
 from checkpoint._core.changes import equal
 from checkpoint._core.records import Tree
+from checkpoint._core.state_memory import Slot
+from checkpoint._core.state_proof import Proof, prove_plain
+from checkpoint._core.state_scalars import HUGE, is_writable
 from checkpoint._core.tags_classes import find_member, member_text
-from checkpoint._core.tags_leaves import DECIMAL_BITS, Leaf, find_leaf, read_leaf, shorten, write_leaf
+from checkpoint._core.tags_leaves import Leaf, find_leaf, read_leaf, shorten, write_leaf
 from checkpoint._core.tags_words import BadTree, NotTree, describe
 
 # What the tree of an object holds beside its fields; a tree that begins with one of them is not a tag.
 META = frozenset({"$extra", "$unset", "$private", "$fields_set"})
-
-_HUGE = 1 << DECIMAL_BITS
-
-# Lists shorter than this are written entry by entry, which is quicker than looking at all their types first.
-_SHORT = 8
 
 _SHAPES: dict[type, str] = {
     type(None): "null",
@@ -111,6 +108,14 @@ class Plan(ABC):
     def encode(self, value: object) -> Tree:
         """Return a fresh tree of `value`; raises NotTree with the path to what cannot be saved."""
 
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        """Return what `encode` does, but the same tree as the last time wherever `slot` shows that nothing changed."""
+        return self.encode(value)
+
+    def prove(self, values: list[Any]) -> Proof | None:
+        """Return what changes with any change to these values, or None if they must be written to be compared."""
+        return prove_plain(values)
+
     @abstractmethod
     def decode(self, tree: Tree, reading: Reading) -> object:
         """Return a new value; raises BadTree with the path to what does not fit."""
@@ -169,33 +174,6 @@ def _article(shape: str) -> str:
     return shape if shape == "null" else f"an {shape}" if shape == "int" else f"a {shape}"
 
 
-def is_writable(text: str) -> bool:
-    """Tell whether JSON brings `text` back: two halves of a character side by side would become one character."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def copy_scalars(values: list[Any], passes: frozenset[type]) -> list[Tree] | None:
-    """Return a copy of a list whose entries are all their own trees and of one type, or None: walk it instead."""
-    if len(values) < _SHORT:
-        return None
-    kind = type(values[0])
-    if kind not in passes or countOf(map(type, values), kind) != len(values):
-        return None
-    if kind is str:
-        fits = is_writable("".join(values))
-    elif kind is int:
-        fits = min(values) > -_HUGE and max(values) < _HUGE
-    else:
-        fits = kind is not float or all(map(isfinite, values))
-    return values[:] if fits else None
-
-
 def tag_leaf(kind: type, value: object) -> Tree:
     """Return the tagged tree of a value whose type has a leaf."""
     leaf = cast(Leaf, find_leaf(kind))
@@ -230,13 +208,13 @@ class ScalarPlan(Plan):
 
 
 def _fits_float(value: float) -> bool:
-    return isfinite(value) if type(value) is float else -_HUGE < value < _HUGE
+    return isfinite(value) if type(value) is float else -HUGE < value < HUGE
 
 
 _FITS: dict[type, Callable[[Any], bool]] = {
     type(None): lambda value: True,
     bool: lambda value: True,
-    int: lambda value: -_HUGE < value < _HUGE,
+    int: lambda value: -HUGE < value < HUGE,
     float: _fits_float,
     str: is_writable,
 }

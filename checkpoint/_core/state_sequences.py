@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable
+from itertools import repeat
 from operator import countOf
 from typing import Any, cast
 
 from checkpoint._core.changes import equal
 from checkpoint._core.records import Tree
-from checkpoint._core.state_plan import Plan, Reading, copy_scalars, tag_of
+from checkpoint._core.state_memory import BLOCK, Slot, are_same, encode_blocks, encode_parts
+from checkpoint._core.state_plan import Plan, Reading, tag_of
+from checkpoint._core.state_proof import Proof
+from checkpoint._core.state_scalars import copy_scalars
 from checkpoint._core.tags_leaves import READ_ERRORS, shorten
 from checkpoint._core.tags_words import BadTree, NotTree
 
@@ -36,6 +40,50 @@ class SequencePlan(Plan):
 
     def encode(self, value: object) -> Tree:
         return self.plain(cast("Iterable[object]", value)) if type(value) is self.kind else self.deviate(value)
+
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        if type(value) is not list or self.kind is not list:
+            slot.forget()
+            return self.encode(value)
+        # A copy that no other thread changes while it is walked.
+        parts: list[object] = value[:]
+        if slot.plan is not self:
+            slot.forget()
+        try:
+            grown = len(parts) - len(slot.trees)
+            if grown < 0 or not slot.is_flat or not are_same(parts, slot.trees):
+                return self._encode_entries(parts, slot)
+            return self._encode_added(parts, slot) if grown else slot.tree
+        except NotTree:
+            slot.forget()
+            return self.plain(parts)
+
+    def _encode_added(self, parts: list[object], slot: Slot) -> Tree:
+        """Return the tree of a flat list that grew at its end."""
+        added = parts[len(slot.trees) :]
+        trees = copy_scalars(added, self._element.passes) or self._walk(added)
+        whole = [*slot.trees, *trees]
+        if are_same(added, trees):
+            slot.keep(self, whole, whole, is_flat=True)
+            return whole
+        return self._encode_entries(parts, slot)
+
+    def _encode_entries(self, parts: list[object], slot: Slot) -> Tree:
+        trees = copy_scalars(parts, self._element.passes)
+        if trees is None and parts and len(parts) <= BLOCK and type(parts[0]) in self._element.passes:
+            trees = self._walk(parts)
+        if trees is not None and are_same(parts, trees):
+            slot.keep(self, trees, trees, is_flat=True)
+            return trees
+        proofs: list[Proof | None] = []
+        if len(parts) <= BLOCK:
+            trees = encode_parts(range(len(parts)), parts, repeat(self._element), slot)
+        else:
+            trees, proofs = encode_blocks(parts, self._element, slot)
+        if slot.has(trees):
+            return slot.tree
+        slot.keep(self, trees, trees, () if proofs else parts, proofs, is_flat=are_same(parts, trees))
+        return trees
 
     def plain(self, value: Iterable[object]) -> Tree:
         """Return the tree of a value whose type was compared."""

@@ -17,6 +17,7 @@ from checkpoint._core.state_cycle import find_cycle
 from checkpoint._core.state_families import TypedDictPlan
 from checkpoint._core.state_hints import Planner
 from checkpoint._core.state_maps import MapPlan
+from checkpoint._core.state_memory import Slot
 from checkpoint._core.state_objects import ObjectPlan
 from checkpoint._core.state_plan import Misfit, Reading, Refusal
 from checkpoint._core.tags_words import BadTree, NotTree
@@ -63,9 +64,14 @@ class StateCodec:
             )
         self._plan = plan
 
-    def encode(self, state: object) -> Tree:
+    def encode(self, state: object, slot: Slot | None = None) -> Tree:
         """
-        Return a fresh tree of the state, none of whose parts is the state's own.
+        Return a tree of the state, none of whose parts is the state's own.
+
+        Args:
+            state: The state, of the codec's class.
+            slot: What is remembered of the last time: what did not change gets the same tree as then, which must
+                not have been changed.  Without it the tree is a fresh one.
 
         Raises:
             StateError: Something in it cannot be saved; the message names the path to it.
@@ -73,7 +79,7 @@ class StateCodec:
         if type(state) is not self._plan.kind:
             raise self._replaced(state)
         try:
-            return self._plan.encode(state)
+            return self._plan.encode(state) if slot is None else self._plan.encode_again(state, slot)
         except NotTree as error:
             raise _unsavable(error) from error
         except RecursionError as error:
@@ -199,7 +205,8 @@ def _unsavable(error: NotTree) -> StateError:
 
 
 def _unfit(error: BadTree) -> StateError:
-    slug, advice = "state-damaged", "Begin a new run with fresh=True, or restore the file from a copy."
+    slug = "state-damaged"
+    advice = "Begin a new run with fresh=True, or restore the run's directory from a copy."
     if isinstance(error, Misfit):
         slug, advice = error.slug, error.advice
     path = f"state{error.path}"

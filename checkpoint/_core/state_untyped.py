@@ -17,7 +17,9 @@ from checkpoint._core.codec_classes import ClassFinder, class_name
 from checkpoint._core.fingerprint_names import lasting_name
 from checkpoint._core.records import Tree
 from checkpoint._core.state_maps import MAP_TAGS, MapPlan
-from checkpoint._core.state_plan import Misfit, Plan, Reading, Refusal, ScalarPlan, is_writable, tag_leaf, tag_of
+from checkpoint._core.state_memory import Slot
+from checkpoint._core.state_plan import Misfit, Plan, Reading, Refusal, ScalarPlan, tag_leaf, tag_of
+from checkpoint._core.state_scalars import is_writable
 from checkpoint._core.state_sequences import SEQUENCE_TAGS, SequencePlan
 from checkpoint._core.tags_arrays import INLINE_BYTES, is_array, is_scalar
 from checkpoint._core.tags_classes import find_member, member_text
@@ -76,6 +78,14 @@ class UntypedPlan(Plan):
     def encode(self, value: object) -> Tree:
         encode = self._encoders.get(type(value))
         return encode(value) if encode is not None else self._learn(type(value), value)(value)
+
+    def encode_again(self, value: object, slot: Slot) -> Tree:
+        kind = type(value)
+        if kind is dict:
+            return self._maps[dict].encode_again(value, slot)
+        if kind is list:
+            return self._sequences[list].encode_again(value, slot)
+        return self.encode(value)
 
     def _tagged(self, kind: type) -> Callable[[Any], Tree]:
         plain = self._sequences[kind].plain

@@ -13,7 +13,7 @@ runs a second time; this module says whether the changes it makes then are new o
   was instead of walking over its past, counts them anew.  So after a call that has equals, the stretch is a
   replay only if the call that ends it once followed such an equal.
 * A save in the middle of a stretch (a signal, an error, `run.save()`) lists it as *partial*.  If a rerun comes
-  to it before anything has run, the state goes back to what it was when the stretch began.
+  to it before anything else has changed the state, the state goes back to what it was when the stretch began.
 * Calls that overlap in time have no order: they end no stretch.  When the last of them is over, one
   stretch begins that bears all their names.
 """
@@ -21,6 +21,7 @@ runs a second time; this module says whether the changes it makes then are new o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from checkpoint._core.records import RUN_KEY
 
@@ -40,8 +41,22 @@ def after_failure(key: str, nth: int) -> str:
     return f"after {key}!{nth}"
 
 
-def _family(name: str) -> str:
-    return name.partition(".")[0]
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """
+    The stretches that a journal's state contains.
+
+    Attributes:
+        enders: By name, the key of the call (or of the run) that ended it.
+        repeated: Digests of the calls that have equals.
+    """
+
+    enders: dict[str, str]
+    repeated: frozenset[str]
+
+
+# What follows a call's digest in the name of a stretch after the first of equal calls, or its first failure.
+_FIRST = ("0", "0!1")
 
 
 class Stretches:
@@ -49,16 +64,16 @@ class Stretches:
     The stretch that runs now, and those the saved state contains.
 
     Args:
-        load_contained: Yields the names contained in what earlier sessions saved, each with the key of the
-            call that ended the stretch; called at most once, and only when somebody asks.
+        load_contained: Returns what the state saved by earlier sessions contains; called at most once, and
+            only when somebody asks.
         partial: Names that the last save caught in the middle.
     """
 
-    def __init__(self, load_contained: Callable[[], Iterable[tuple[str, str]]], partial: Iterable[str] = ()) -> None:
+    def __init__(self, load_contained: Callable[[], Contained], partial: Iterable[str] = ()) -> None:
         self._load_contained = load_contained
-        self._contained: set[str] | None = None
-        # By what follows a call but its number: the names of stretches, and the keys of the calls that ended them.
-        self._families: dict[str, tuple[set[str], set[str]]] = {}
+        self._enders: dict[str, str] | None = None
+        # After calls that have equals: the keys of the calls that ended them, by the name without the number.
+        self._families: dict[str, set[str]] = {}
         self._partial = set(partial)
         self._current: tuple[str, ...] = (entered(RUN_KEY),)
         self._ended: list[str] = []
@@ -68,30 +83,35 @@ class Stretches:
         """Whether the saved state contains the stretch that runs now; `ender` is the key of the call that ends it."""
         if not self._current:
             return False
-        contained = self._load()
+        enders = self._load()
         for name in self._current:
-            if name not in contained:
+            if name not in enders:
                 return False
-            names, enders = self._families[_family(name)]
-            if ender is not None and len(names) > 1 and ender not in enders:
-                return False
+            if ender is not None and self._families:
+                family = self._families.get(name.partition(".")[0])
+                if family is not None and ender not in family:
+                    return False
         return True
 
-    def _load(self) -> set[str]:
-        if self._contained is None:
-            self._contained = set()
-            for name, ender in self._load_contained():
-                self._add(name, ender)
-        return self._contained
+    def _load(self) -> dict[str, str]:
+        if self._enders is None:
+            loaded = self._load_contained()
+            self._enders = loaded.enders
+            for name, ender in loaded.enders.items() if loaded.repeated else ():
+                if name.partition(" ")[2].partition(".")[0] in loaded.repeated:
+                    self._families.setdefault(name.partition(".")[0], set()).add(ender)
+        return self._enders
 
     def _add(self, name: str, ender: str) -> None:
-        self._load().add(name)
-        names, enders = self._families.setdefault(_family(name), (set(), set()))
-        names.add(name)
-        enders.add(ender)
+        enders = self._load()
+        enders[name] = ender
+        family, _, number = name.partition(".")
+        if number and (number not in _FIRST or family in self._families):
+            first = enders.get(f"{family}.0", ender)
+            self._families.setdefault(family, {first}).add(ender)
 
     def is_partial(self, name: str) -> bool:
-        """Whether the saved state holds only a part of stretch `name`, and nothing has run since it was saved."""
+        """Whether the saved state holds only a part of stretch `name`, and nothing has changed the state since."""
         return name in self._partial
 
     def forget_partial(self) -> None:
@@ -117,6 +137,11 @@ class Stretches:
         """End the stretch that runs now without a trace: its changes were taken back."""
         self._current = ()
 
+    def forget_ended(self) -> None:
+        """End the stretch that runs now, and those that ended since the last save, without a trace."""
+        self._current = ()
+        self._ended.clear()
+
     def begin(self, *names: str) -> None:
         """Begin a stretch."""
         self._current = names
@@ -130,9 +155,16 @@ class Stretches:
         self._current = tuple(self._joined)
         self._joined.clear()
 
-    def saved(self, ender: str) -> None:
-        """Note that the ended stretches are in the journal, in a record of call `ender`, and that something has run."""
+    def has_partial(self) -> bool:
+        """Whether the saved state holds only a part of some stretch."""
+        return bool(self._partial)
+
+    def saved(self, ender: str, *, state_changed: bool) -> None:
+        """Note that the ended stretches are in the journal, in a record of call `ender`."""
         for name in self._ended:
             self._add(name, ender)
+        if state_changed:
+            self._partial.clear()  # what came on top of them cannot be taken back with them
+        else:
+            self._partial.difference_update(self._ended)
         self._ended.clear()
-        self._partial.clear()

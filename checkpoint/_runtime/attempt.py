@@ -16,6 +16,9 @@ from checkpoint._runtime.scope import Scope
 if TYPE_CHECKING:
     from checkpoint._core.binding import Binder, Fingerprint
 
+# Our own frames say nothing of the user's error.
+_PACKAGE = __file__.rpartition("_runtime")[0]
+
 # What a journal keeps of an error's message: enough to recognise it, not a dump of somebody's data.
 _MESSAGE_LIMIT = 2000
 
@@ -61,6 +64,7 @@ class Attempt(Scope):
         nth: Which try it is in this session, from 1.
         overlapped: Whether another call ran at the same time.
         holds_signals: Whether a signal waits for its end.
+        inner: Keys of the calls that its body has completed in this session.
         began_s: When the body began, by the monotonic clock.
         value: The saved result of a kept call.
     """
@@ -73,6 +77,7 @@ class Attempt(Scope):
         "holds_signals",
         "identity",
         "identity_s",
+        "inner",
         "nth",
         "number",
         "occurrence",
@@ -102,6 +107,7 @@ class Attempt(Scope):
         self.number = self.nth = 0
         self.overlapped = self.holds_signals = False
         self.began_s = 0.0
+        self.inner: list[str] = []
         self.shown = ""
         self.value: object = None
 
@@ -146,7 +152,9 @@ def error_members(error: BaseException) -> str:
     except Exception as broken:  # the user's own __str__ may do anything
         message = f"<no message: str() raised {type(broken).__name__}>"
     frames = [
-        quote(f"{frame.filename}:{frame.lineno} in {frame.name}") for frame in traceback.extract_tb(error.__traceback__)
+        quote(f"{frame.filename}:{frame.lineno} in {frame.name}")
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_PACKAGE)
     ]
     name = quote(f"{kind.__module__}.{kind.__qualname__}")
     return f'"error":{{"type":{name},"message":{quote(message)},"traceback":[{",".join(frames)}]}}'

@@ -99,8 +99,8 @@ def never_called_again(calls: list[str]) -> str:
     """Say that calls which an earlier session had begun were not made again in the session that finished the run."""
     shown = ", ".join(calls[:3]) + (f" and {len(calls) - 3} more" if len(calls) > 3 else "")
     return (
-        f"{shown} had been cut short and was not called again before the run finished. Was it taken off a list before "
-        "the step instead of after it?"
+        f"{shown} had been cut short and was not called again before the run finished. Take an item off its list after "
+        "its steps, not before them, and give steps their item as an argument."
     )
 
 

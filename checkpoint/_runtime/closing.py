@@ -66,13 +66,12 @@ def _finish(session: Session) -> None:
                 slug="steps-still-running",
                 value=running,
             )
-        session.flow.keeper.end_stretch(None)
+        session.flow.keeper.end_body(RUN_KEY)
         fields, tree = session.flow.keeper.fields()
-        number = session.append(RUN_KEY, "finished", f'{fields}"at":"{clock.now()}","steps":{session.steps}')
+        line = session.append(RUN_KEY, "finished", f'{fields}"at":"{clock.now()}","steps":{session.steps}')
         session.flow.keeper.saved(tree, RUN_KEY)
-    session.journal.sync(number)
-    doubtful = session.progress.unfinished()
-    forgotten = [record["call"] for key, record in doubtful.items() if key.decode() not in session.claimed]
+    session.journal.sync(line.number)
+    forgotten = [record["call"] for record in session.progress.started(session.doubtful)]
     if forgotten:
         session.voice.note(checks.never_called_again(forgotten))
     session.voice.tell("finished")
@@ -84,16 +83,15 @@ def _stop(session: Session, error: BaseException, *, with_state: bool = True) ->
     where = session.cut_by(error)
     if not session.is_over:
         with session.lock:
-            fields = ""
+            fields, tree = "", session.flow.keeper.saved_tree
             if with_state:
                 session.flow.keeper.take_back_replay()
                 fields, tree = session.flow.keeper.partial_fields()
             place = f',"where":{quote(where)}' if where else ""
             members = f'{fields}"at":"{clock.now()}","why":{quote(why)}{place},"steps":{session.steps}'
             try:
-                number = session.append(RUN_KEY, status, members)
-                if with_state:
-                    session.flow.keeper.saved_partly(tree)
+                number = session.append(RUN_KEY, status, members).number
+                session.flow.keeper.saved_partly(tree)
             except SaveError:
                 # The user's own error leaves the block and must not be hidden; without this record the run
                 # counts as crashed, and is continued all the same.

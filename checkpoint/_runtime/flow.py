@@ -50,7 +50,6 @@ class Flow:
     def enter(self, attempt: Attempt, tree: Tree) -> None:
         """Begin the body, after the record with `tree` was written."""
         self.keeper.saved(tree, attempt.key)
-        self._tries_here[attempt.key] = attempt.nth
         self.active.append(attempt)
         if not attempt.overlapped:
             self.keeper.enter_body(attempt.key)
@@ -58,7 +57,7 @@ class Flow:
     def finish(self, attempt: Attempt) -> tuple[str, Tree]:
         """End what the end of a body ends; returns `Keeper.fields` for its `completed` record."""
         if not attempt.overlapped:
-            self.keeper.end_stretch(None)
+            self.keeper.end_body(attempt.key)
         return self.keeper.fields(overlapping=attempt.overlapped)
 
     def leave(self, attempt: Attempt, tree: Tree) -> None:
@@ -71,14 +70,16 @@ class Flow:
         else:
             self.keeper.begin_after(attempt.key)
 
-    def leave_failed(self, attempt: Attempt) -> None:
-        """Leave a call that raised: half a step's changes never stay."""
+    def leave_failed(self, attempt: Attempt) -> tuple[str, Tree]:
+        """Leave a call that raised: half a step's changes never stay; returns `Keeper.failure_fields`."""
         self.active.remove(attempt)
+        self._tries_here[attempt.key] = attempt.nth
         if attempt.overlapped:
             self.keeper.join(attempt.key, attempt.nth)
             self._end_overlap()
-        else:
-            self.keeper.begin_after_failure(attempt.key, attempt.nth)
+            return "", self.keeper.saved_tree
+        self.keeper.begin_after_failure(attempt.key, attempt.nth)
+        return self.keeper.failure_fields()
 
     def _overlap(self, attempt: Attempt) -> None:
         self.keeper.suspend()

@@ -7,12 +7,13 @@ Not locked: the session calls it under its own lock.  `_core.stretches` holds th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from checkpoint._core import changes, stretches
 from checkpoint._core.progress import SavedState
 from checkpoint._core.records import Tree
+from checkpoint._core.state_memory import Slot
+from checkpoint.errors import StateError
 
 # Below this many bytes a whole copy is never due: it would cost more than reading the changes.
 _WHOLE_COPY_FLOOR = 4096
@@ -21,11 +22,23 @@ _WHOLE_COPY_FLOOR = 4096
 class Codec(Protocol):
     """What turns the state into a tree and back; see `_core.state_tree.StateCodec`."""
 
-    def encode(self, state: object) -> Tree:
-        """Return a fresh tree that shares nothing mutable with `state`."""
+    def encode(self, state: object, slot: Slot) -> Tree:
+        """Return a tree that shares nothing mutable with `state`; unchanged parts are the same as the last time."""
 
     def restore(self, state: object, tree: Tree, notes: list[str]) -> None:
         """Make `state` equal to `tree`, in place."""
+
+
+class History(Protocol):
+    """What knows the journal; see `_core.progress.Progress`."""
+
+    def contained(self) -> stretches.Contained:
+        """Return the stretches that the saved state contains."""
+        ...
+
+    def changed_fields(self, names: tuple[str, ...]) -> frozenset[str] | None:
+        """Return the fields of the state that were changed in these stretches, or None if that is not known."""
+        ...
 
 
 class Keeper:
@@ -36,18 +49,21 @@ class Keeper:
         state: The user's object, already equal to `saved.tree`.
         codec: Reads and restores it.
         saved: What the journal has, or None for a run without records.
-        contained: Yields the stretches that the journal's state contains.
+        history: Knows the stretches that the journal's state contains.
     """
 
-    def __init__(
-        self, state: object, codec: Codec, saved: SavedState | None, contained: Callable[[], Iterable[tuple[str, str]]]
-    ) -> None:
+    def __init__(self, state: object, codec: Codec, saved: SavedState | None, history: History) -> None:
         self.state = state
         self._codec = codec
-        self._stretches = stretches.Stretches(contained, saved.partial if saved else ())
-        self._baseline = codec.encode(state)
+        self._stretches = stretches.Stretches(history.contained, saved.partial if saved else ())
+        self._history = history
+        self._memory = Slot()
+        self._baseline = codec.encode(state, self._memory)
         self._saved: Tree = saved.tree if saved else None
+        # What the state was when the stretch began that was caught in the middle, and when a step last began or ended.
         self._base: Tree = saved.base if saved else None
+        self._settled: Tree = self._saved
+        self._changed = False
         self._has_whole = saved is not None
         self._whole_size = len(_dump(self._saved)) if saved else 0
         self._changes_size = 0
@@ -57,22 +73,32 @@ class Keeper:
         """The state as the journal has it; not to be changed."""
         return self._saved
 
-    def end_stretch(self, ender: str | None) -> None:
-        """
-        End the stretch that runs now.
-
-        Args:
-            ender: Key of the call that begins: what the stretch changed is taken back if the saved state has it
-                already.  None at the end of a body or of the run: nothing is taken back.
-        """
+    def end_stretch(self, ender: str) -> None:
+        """End the stretch that runs now, by call `ender`; drop its changes if the saved state has them already."""
         if not self._stretches.current:
             return
-        if ender is not None and self._stretches.is_replay(ender):
+        if self._stretches.is_replay(ender):
             self._restore(self._baseline)
             self._stretches.discard()
             return
-        tree = self._codec.encode(self.state)
-        self._baseline = tree
+        self._end()
+
+    def end_body(self, key: str) -> None:
+        """
+        End the stretch that runs now, by the end of the body of call `key`, or of the run.
+
+        The same stretch may have been ended by a call before, if the list that the program loops over has become
+        shorter: then what follows the loop runs in it too, and only fields that it changed before are taken back.
+        """
+        current = self._stretches.current
+        if current and self._stretches.is_replay(key):
+            tree = self._codec.encode(self.state, self._memory)
+            self._restore(_with_fields_of(self._baseline, tree, self._history.changed_fields(current)))
+        if current:
+            self._end()
+
+    def _end(self) -> None:
+        self._baseline = self._codec.encode(self.state, self._memory)
         self._stretches.end()
 
     def begin_kept(self, key: str) -> None:
@@ -97,10 +123,10 @@ class Keeper:
         self._stretches.begin(stretches.after(key))
 
     def begin_after_failure(self, key: str, nth: int) -> None:
-        """Take back what the body changed since the last save, and begin the stretch after the failure."""
-        self._restore(self._saved)
-        self._baseline = self._saved
-        self._stretches.discard()
+        """Take back what the body changed since a step last began or ended; begin the stretch after the failure."""
+        self._restore(self._settled)
+        self._baseline = self._settled
+        self._stretches.forget_ended()
         self._stretches.begin(stretches.after_failure(key, nth))
 
     def join(self, key: str, nth: int | None = None) -> None:
@@ -114,7 +140,7 @@ class Keeper:
     def suspend(self) -> None:
         """End the stretch that runs now because calls overlap from here: nothing is dropped until they are over."""
         if self._stretches.current:
-            self.end_stretch(None)
+            self._end()
 
     def fields(self, *, overlapping: bool = False) -> tuple[str, Tree]:
         """
@@ -124,17 +150,21 @@ class Keeper:
             JSON text of the members, each followed by a comma, and the tree to hand to `saved` once written.
         """
         if overlapping:
-            self._baseline = self._codec.encode(self.state)
+            self._baseline = self._codec.encode(self.state, self._memory)
         names = self._stretches.ended
         text = f'"stretches":{_dump(list(names))},' if names else ""
         return text + self._state_field(self._baseline, may_be_whole=True), self._baseline
+
+    def failure_fields(self) -> tuple[str, Tree]:
+        """Say what a record must hold to take back what `run.save()` has saved of a body that raised."""
+        return self._state_field(self._baseline, may_be_whole=True), self._baseline
 
     def partial_fields(self) -> tuple[str, Tree]:
         """Say what a record must hold to save the state in the middle of the stretch that runs now."""
         if self._stretches.is_replay():
             # The changes so far are in the saved state already: saving them would apply them twice.
             return "", self._saved
-        tree = self._codec.encode(self.state)
+        tree = self._codec.encode(self.state, self._memory)
         field = self._state_field(tree, may_be_whole=False)
         ended = self._stretches.ended
         if not field and not ended:
@@ -146,8 +176,10 @@ class Keeper:
 
     def saved(self, tree: Tree, key: str) -> None:
         """Note that a record of call `key` with `fields()` is in the journal."""
-        self._saved = tree
-        self._stretches.saved(key)
+        self._stretches.saved(key, state_changed=self._changed)
+        self._saved = self._settled = tree
+        if not self._stretches.has_partial():
+            self._base = tree
 
     def saved_partly(self, tree: Tree) -> None:
         """Note that a record with `partial_fields()` is in the journal."""
@@ -165,10 +197,19 @@ class Keeper:
         self._stretches.forget_partial()
 
     def _restore(self, tree: Tree) -> None:
-        if changes.diff(self._codec.encode(self.state), tree) is not None:
+        try:
+            is_equal = changes.diff(self._codec.encode(self.state, self._memory), tree) is None
+        except StateError:
+            is_equal = False  # what cannot be saved is taken back like every other change
+        if not is_equal:
             self._codec.restore(self.state, tree, [])
 
     def _state_field(self, tree: Tree, *, may_be_whole: bool) -> str:
+        text = self._state_text(tree, may_be_whole=may_be_whole)
+        self._changed = bool(text)
+        return text
+
+    def _state_text(self, tree: Tree, *, may_be_whole: bool) -> str:
         if self._has_whole:
             if tree is self._saved:
                 return ""
@@ -182,6 +223,16 @@ class Keeper:
         text = _dump(tree)
         self._has_whole, self._whole_size, self._changes_size = True, len(text), 0
         return f'"state":{{"whole":{text}}},'
+
+
+def _with_fields_of(old: Tree, new: Tree, names: frozenset[str] | None) -> Tree:
+    """Return `new` with these fields as they were in `old`; all of them, for None."""
+    if names is None or not isinstance(old, dict) or not isinstance(new, dict):
+        return old
+    kept = {
+        name: old[name] if name in names else tree for name, tree in new.items() if name in old or name not in names
+    }
+    return {**kept, **{name: old[name] for name in old if name in names and name not in kept}}
 
 
 _dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=False).encode

@@ -4,6 +4,7 @@ The beginning and the end of a session: owns the run, reads what it has, and lea
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ from checkpoint._runtime import checks, clock
 from checkpoint._runtime.flow import Flow
 from checkpoint._runtime.keeper import Keeper
 from checkpoint._runtime.reporter import Reporter
-from checkpoint._runtime.scope import open_sessions
+from checkpoint._runtime.scope import disown, open_sessions
 from checkpoint._runtime.secret import load_secret
 from checkpoint._runtime.session import Session
 from checkpoint.errors import DamagedRunError, UsageError
@@ -38,8 +39,8 @@ class Request:
     Attributes:
         workflow: Name of the workflow.
         key: What tells the workflow's runs apart, or None.
-        fresh: Whether to leave an unfinished run alone and begin a new one.
         once: Whether a finished run is opened again, for its results.
+        fresh: Whether to leave an unfinished run alone and begin a new one.
         store: Where runs live.
         reporter: Whom to tell.
         make_state: Given the saved state or None, and a list for notes, returns the state and its codec.
@@ -48,8 +49,8 @@ class Request:
 
     workflow: str
     key: str | None
-    fresh: bool
     once: bool
+    fresh: bool
     store: Store
     reporter: Reporter
     make_state: Callable[[SavedState | None, list[str]], tuple[object, Any]]
@@ -65,8 +66,9 @@ def open_session(request: Request) -> Session:
         DamagedRunError: Its files cannot be relied on.
         StateError: The saved state does not fit the state's class.
     """
+    _follow_forks()
     for session in open_sessions:
-        if (session.workflow, session.key) == (request.workflow, request.key):
+        if session.closed is None and (session.workflow, session.key) == (request.workflow, request.key):
             raise UsageError(
                 f"Run {session.short_id} of workflow {request.workflow!r} is open already in this process: it cannot "
                 "be opened inside itself. Use current_run() where the run is needed, or another name or key=.",
@@ -82,6 +84,13 @@ def open_session(request: Request) -> Session:
         raise
     open_sessions.append(session)
     return session
+
+
+@functools.cache
+def _follow_forks() -> None:
+    # Once in a process, with its first run: a hook cannot be taken away again.
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=disown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ def _read(request: Request, run: str, journal: Journal) -> tuple[Session, _Past]
     notes = list(journal.notes)
     saved = _saved_state(progress, journal) if found else None
     state, codec = request.make_state(saved, notes)
-    session.flow = Flow(Keeper(state, codec, saved, progress.contained))
+    session.flow = Flow(Keeper(state, codec, saved, progress))
     session.run = request.make_run(session, state)
     last = json.loads(progress.run_records[-1]) if found else {}
     session.is_over = last.get("kind") == "finished"
@@ -171,13 +180,13 @@ def _record_creation(session: Session) -> None:
 def _record_opening(session: Session) -> None:
     version = ".".join(str(part) for part in sys.version_info[:3])
     command = " ".join(sys.orig_argv)
-    number = session.append(
+    line = session.append(
         RUN_KEY,
         "opened",
         f'"at":"{clock.now()}","pid":{os.getpid()},"host":{quote(_host())},"command":{quote(command)},'
         f'"python":"{version}"',
     )
-    session.journal.sync(number)
+    session.journal.sync(line.number)
 
 
 def _find_previous(request: Request, run: str) -> dict[str, Any]:
@@ -204,4 +213,4 @@ def _directory() -> str:
     try:
         return os.getcwd()
     except OSError:
-        return ""  # the directory was removed under us: only `checkpoint resume` would miss it
+        return ""  # the directory was removed under us, and it is only for people to read

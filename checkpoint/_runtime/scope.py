@@ -40,6 +40,16 @@ current: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("checkpoi
 open_sessions: list[Session] = []
 
 
+def disown() -> None:
+    """Close every open session in a forked child: the run is the parent's."""
+    for session in open_sessions:
+        if session.closed is None:
+            session.closed = (
+                f"Run {session.short_id} of workflow {session.workflow!r} belongs to the process that opened it, and a "
+                "forked child cannot add to it. Return values to the parent and call the steps there."
+            )
+
+
 def find_scope() -> Scope | None:
     """
     Return the scope of the code that calls, or None outside every workflow.
@@ -57,8 +67,10 @@ def find_scope() -> Scope | None:
         return scope
     if not open_sessions:
         return None
-    if len(open_sessions) > 1:
-        names = sorted(f"{session.workflow} ({session.short_id})" for session in open_sessions)
+    # In a forked child those of the parent are closed, but still there, so that their steps do not run unrecorded.
+    candidates = [session for session in open_sessions if session.closed is None] or open_sessions
+    if len(candidates) > 1:
+        names = sorted(f"{session.workflow} ({session.short_id})" for session in candidates)
         raise UsageError(
             f"This thread was started outside every workflow, and several runs are open ({', '.join(names)}): "
             "it is not clear to which of them its steps belong. "
@@ -66,7 +78,7 @@ def find_scope() -> Scope | None:
             slug="which-run",
             value=names,
         )
-    only = open_sessions[0]
+    only = candidates[0]
     if only.closed is not None:
         raise RunClosedError(only.closed, run=only.id)
     return only.root

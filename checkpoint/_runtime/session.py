@@ -31,6 +31,7 @@ from checkpoint.errors import RunClosedError, SaveError
 
 if TYPE_CHECKING:
     from checkpoint._core.codec import Codec
+    from checkpoint._core.records import Line
     from checkpoint._runtime.reporter import Reporter
     from checkpoint.stores import Journal
 
@@ -50,6 +51,7 @@ class Session:
         kept_at_start: Completed calls that the journal had when the session began.
         ran: Calls completed in this session.
         flow: The calls that run, and the state.
+        doubtful: Keys of calls that earlier sessions began and that were not made again in this one.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Session:
         self.codec: Codec
         self.voice = Voice(self, reporter)
         self.created: dict[str, Any] = {}
-        self.claimed: set[str] = set()
+        self.doubtful = set(progress.tries)
         self._cut: tuple[BaseException, str] | None = None
         self._chain = chain
         self._functions: dict[str, Any] = {}
@@ -124,6 +126,7 @@ class Session:
             self.check_open()
             self._check_function(attempt)
             line = self.progress.completed.get(attempt.key.encode())
+            number = None
             if line is None:
                 number = self._start(attempt)
             else:
@@ -131,7 +134,7 @@ class Session:
         if line is not None:
             self._keep(attempt, line)
             return True
-        if attempt.definition.critical:
+        if attempt.definition.critical and number is not None:
             self.journal.sync(number)
             attempt.holds_signals = True
             watch.begin_critical(
@@ -149,11 +152,11 @@ class Session:
         key = attempt.key.encode()
         attempt.number = tried.get(key, 0) + 1
         fields, tree = self.flow.prepare(attempt)
-        number = self.append(attempt.key, "started", f'{fields}"at":"{clock.now()}",{attempt.started_members()}')
+        line = self.append(attempt.key, "started", f'{fields}"at":"{clock.now()}",{attempt.started_members()}')
         self.flow.enter(attempt, tree)
         tried[key] = attempt.number
-        self.claimed.add(attempt.key)
-        return number
+        self.doubtful.discard(key)
+        return line.number
 
     def complete(self, attempt: Attempt, value: object) -> None:
         """
@@ -173,11 +176,10 @@ class Session:
                 self.check_open()
                 fields, tree = self.flow.finish(attempt)
                 members = f'{fields}"at":"{clock.now()}",{attempt.ended_members(seconds)},{encoded.text}'
-                number = self.append(attempt.key, "completed", members)
+                line = self.append(attempt.key, "completed", members)
                 self.flow.leave(attempt, tree)
-                self.progress.tries.pop(attempt.key.encode(), None)
-                self.ran += 1
-            self.journal.sync(number)
+                self._remember(attempt, line.data)
+            self.journal.sync(line.number)
         except SaveError as error:
             raise SaveError(
                 f"{attempt.show()} ran, but its result could not be saved: {error}",
@@ -188,6 +190,17 @@ class Session:
             self.voice.tell_step("completed", attempt, seconds)
         self._end_critical(attempt)
         watch.check()
+
+    def _remember(self, attempt: Attempt, line: bytes) -> None:
+        self.ran += 1
+        self.progress.tries.pop(attempt.key.encode(), None)
+        parent = attempt.parent
+        if isinstance(parent, Attempt):
+            # If the outer step fails and is called again, its completed inner steps are kept.
+            self.progress.completed[attempt.key.encode()] = line
+            parent.inner.append(attempt.key)
+        for key in attempt.inner:
+            self.progress.completed.pop(key.encode(), None)  # nobody will ask again
 
     def fail(self, attempt: Attempt, error: BaseException) -> None:
         """
@@ -201,18 +214,19 @@ class Session:
                 return
             if self._cut is None or self._cut[0] is not error:
                 self._cut = (error, attempt.show())
-            seconds = clock.seconds() - attempt.began_s
+            seconds = clock.seconds() - attempt.began_s if attempt.began_s else 0.0
             kind = "interrupted" if is_interruption(error) else "failed"
+            attempt.parent.claims.release(attempt.digest, attempt.occurrence)
+            fields, tree = self.flow.leave_failed(attempt)
             if self.closed is None:
-                members = f'"at":"{clock.now()}",{attempt.ended_members(seconds)},{error_members(error)}'
+                members = f'{fields}"at":"{clock.now()}",{attempt.ended_members(seconds)},{error_members(error)}'
                 try:
                     self.append(attempt.key, kind, members)
+                    self.flow.keeper.saved_partly(tree)
                 except SaveError:
                     self.voice.note(
                         f"that {attempt.show()} {kind} could not be recorded; it will run again all the same."
                     )
-            attempt.parent.claims.release(attempt.digest, attempt.occurrence)
-            self.flow.leave_failed(attempt)
         if self.voice.wants_steps:
             self.voice.tell_step(kind, attempt, seconds)
         self._end_critical(attempt)
@@ -223,19 +237,18 @@ class Session:
         with self.lock:
             self.check_open()
             fields, tree = self.flow.keeper.partial_fields()
-            if fields:
-                number = self.append(RUN_KEY, "saved", f'{fields}"at":"{clock.now()}"')
-                self.flow.keeper.saved_partly(tree)
-        if fields:
-            self.journal.sync(number)
+            line = self.append(RUN_KEY, "saved", f'{fields}"at":"{clock.now()}"') if fields else None
+            self.flow.keeper.saved_partly(tree)
+        if line is not None:
+            self.journal.sync(line.number)
         watch.check()
 
-    def append(self, key: str, kind: str, members: str) -> int:
-        """Append one record, under the lock; returns its number, for `journal.sync`."""
+    def append(self, key: str, kind: str, members: str) -> Line:
+        """Append one record, under the lock; it is durable after `journal.sync` of its number."""
         line = self._chain.seal(key, kind, members)
         self.journal.append(line)
         self._chain.accept(line)
-        return line.number
+        return line
 
     def check_open(self) -> None:
         """Raise RunClosedError if the run is not this process's to work on any more."""
@@ -265,7 +278,7 @@ class Session:
             private=self.journal.private,
             location=self.journal.location,
         )
-        self.claimed.add(attempt.key)
+        self.doubtful.discard(attempt.key.encode())
         if self.voice.wants_kept:
             self.voice.tell_step("kept", attempt, 0.0)
         watch.check()

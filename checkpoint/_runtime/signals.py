@@ -86,6 +86,7 @@ class Watch:
         """
         if threading.current_thread() is not threading.main_thread():
             return None
+        _watch_forks()
         if not self._entered:
             self.stopped_by = self._waiting = None
             self._held.clear()
@@ -104,8 +105,8 @@ class Watch:
 
     def leave(self, installed: list[int] | None) -> None:
         """Put back the handlers that `enter` replaced, unless somebody has replaced ours meanwhile."""
-        if installed is None:
-            return
+        if installed is None or not self._entered:
+            return  # off the main thread, or a forked child that leaves its parent's block
         self._cancels.pop()
         self._entered -= 1
         held: list[int] = []
@@ -221,6 +222,16 @@ class Watch:
 
 
 watch = Watch()
+
+_is_watching_forks = False
+
+
+def _watch_forks() -> None:
+    global _is_watching_forks
+    if not _is_watching_forks and hasattr(os, "register_at_fork"):
+        _is_watching_forks = True
+        os.register_at_fork(after_in_child=watch.in_child)
+
 
 # Set on an exception that a workflow has reported: its traceback would only repeat it.  The value is the exit
 # status, or None for Python's own.

@@ -76,7 +76,7 @@ def forked(run: str) -> RunClosedError:
     """Return the error for a journal in a forked child."""
     return RunClosedError(
         f"a forked child does not own run {short_id(run)}: only the process that opened it can save its steps. "
-        "Return results to the parent, as run.map does.",
+        "Return results to the parent, and call steps there.",
         slug="forked-child",
         run=run,
     )
@@ -105,8 +105,8 @@ def damaged(path: str, run: str, reason: str, verdict: Verdict | None = None, sl
     where = f" at line {verdict.line} (byte {verdict.size})" if verdict is not None and verdict.line else ""
     return DamagedRunError(
         f"cannot continue run {short_id(run)}: {path!r} cannot be relied on{where}: {reason}. "
-        "Nothing was changed and nothing was run. Put back a good copy of it, or give the run up with "
-        f"`checkpoint rm {short_id(run)}`.",
+        "Nothing was changed and nothing was run. Restore the run's directory from a copy, or give the run up: begin a "
+        f"new one with fresh=True, or delete its directory, which `checkpoint path {short_id(run)}` shows.",
         slug=slug,
         path=path,
         line=None if verdict is None else verdict.line,

@@ -223,3 +223,36 @@ def test_unchanged_subtrees_are_shared() -> None:
     old: Any = {"big": [1, 2, 3], "n": 1}
     new: Any = apply(old, [["set", ["n"], 2]])
     assert old["big"] is new["big"]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [[0], [99], [50], [3, 4, 5], [3, 50, 97], [0, 99], [*range(40)], [*range(0, 100, 3)], [*range(99)]],
+    ids=str,
+)
+@pytest.mark.parametrize("added", [{}, {"new": 1}, {"k50": -1}])
+def test_keys_removed_from_a_large_object(gone: list[int], added: dict[str, Any]) -> None:
+    """Removed keys, side by side or apart, are taken out, and nothing else is."""
+    old = {f"k{number}": number for number in range(100)}
+    new: Any = {f"k{number}": number for number in range(100) if number not in gone} | added
+
+    assert json.dumps(new) == json.dumps(apply(old, diff(old, new)))
+
+
+@pytest.mark.parametrize("places", [[0], [99], [10, 60], [*range(50)]], ids=str)
+@pytest.mark.parametrize("is_object", [True, False])
+def test_few_of_many_containers_replaced(places: list[int], is_object: bool) -> None:
+    """Among many containers that are the same objects as before, those that differ are found."""
+    entries: list[Any] = [{"n": number} for number in range(100)]
+    edited_entries = [{"n": -1} if number in places else entry for number, entry in enumerate(entries)]
+    old: Any = {f"k{number}": entry for number, entry in enumerate(entries)} if is_object else entries
+    new: Any = dict(zip(old, edited_entries, strict=True)) if is_object else edited_entries
+
+    assert json.dumps(new) == json.dumps(apply(old, diff(old, new)))
+
+
+def test_same_object() -> None:
+    """An object is not compared with itself: a list of a million entries costs nothing."""
+    tree: Any = [float("nan")]
+
+    assert diff(tree, tree) is None

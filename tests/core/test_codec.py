@@ -298,7 +298,8 @@ def test_code_of_another_python_is_refused_in_words(monkeypatch: pytest.MonkeyPa
     here = f"3.{sys.version_info[1]}"
     assert (
         "align('x') saved a value that contains code (a lambda or a class defined inside a function) under Python "
-        f"{here}; it cannot be loaded under 3.99. Run it with {here}, move the code to a module, or redo the step."
+        f"{here}; it cannot be loaded under 3.99. Run it with {here}, "
+        "or let the step run anew under another version, as in @checkpointed(version=2)."
     ) == str(caught.value)
 
 

@@ -128,7 +128,7 @@ def test_a_pickle_of_another_call_is_not_accepted(bomb: tuple[Path, dict[str, An
 def test_a_pickle_under_another_secret_is_not_accepted(bomb: tuple[Path, dict[str, Any]]) -> None:
     """A run that was moved to another account is not unpickled there."""
     path, fields = bomb
-    with pytest.raises(UntrustedError, match="checkpoint adopt") as caught:
+    with pytest.raises(UntrustedError, match="machine and account that wrote it") as caught:
         decode(fields, codec=codec(b"x" * 32), location="/runs/7f3a")
     assert ["untrusted-value", "/runs/7f3a"] == [caught.value.slug, caught.value.path]
     assert not path.exists()

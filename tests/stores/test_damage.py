@@ -151,7 +151,7 @@ def test_error_names_file_line_byte_and_reason(session: Any, files_store: FileSt
     error = caught.value
     assert (str(path), 4, start, "its checksum is wrong") == (error.path, error.line, error.byte, error.reason)
     assert f"at line 4 (byte {start})" in str(error)
-    assert f"checkpoint rm {session.run[-4:]}" in str(error)
+    assert f"checkpoint path {session.run[-4:]}" in str(error)
 
 
 def test_refused_run_is_free_again(session: Any, files_store: FileStore) -> None:
