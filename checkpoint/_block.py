@@ -16,8 +16,9 @@ from typing import Any, Generic, TypeVar, cast
 from checkpoint._run import Run
 from checkpoint._runtime import closing, opening
 from checkpoint._runtime import scope as scopes
+from checkpoint._runtime.checks import is_interruption
 from checkpoint._runtime.reporter import make_reporter
-from checkpoint._runtime.signals import calls_user_code, mark_reported, watch
+from checkpoint._runtime.signals import Entered, calls_user_code, mark_reported, watch
 from checkpoint._state import StateMaker
 from checkpoint._workflow import Which
 from checkpoint.errors import RunInUseError, UsageError
@@ -131,13 +132,17 @@ class Workflow(Generic[S]):
         entry = self._entered.pop()
         try:
             closing.close_session(entry.session, error)
-            if isinstance(error, KeyboardInterrupt) or (error is not None and watch.stopped_by == signal.SIGINT):
+            by_ctrl_c = isinstance(error, KeyboardInterrupt) or watch.stopped_by == signal.SIGINT
+            if error is not None and by_ctrl_c and is_interruption(error):
                 mark_reported(error)
         finally:
             try:
                 scopes.current.reset(entry.token)
             except ValueError:
                 scopes.current.set(None)  # left in another context than it was entered in
+            scope = scopes.current.get()
+            if scope is not None and scope.session.closed is not None:
+                scopes.current.set(None)  # the workflow around this one was left before it
             try:
                 watch.leave(entry.installed)
             except KeyboardInterrupt as late:
@@ -148,7 +153,7 @@ class Workflow(Generic[S]):
 
 
 class _Entry:
-    def __init__(self, session: Any, token: Any, installed: list[int] | None, cancel: _Cancel | None) -> None:
+    def __init__(self, session: Any, token: Any, installed: Entered | None, cancel: _Cancel | None) -> None:
         self.session = session
         self.token = token
         self.installed = installed
@@ -160,23 +165,31 @@ class _Cancel:
 
     def __init__(self) -> None:
         self._number: int | None = None
+        self._is_cancelled = self._is_over = False
         asyncio = sys.modules.get("asyncio")
         self._task = asyncio.current_task() if asyncio is not None and _loop_runs() else None
         self._loop = self._task.get_loop() if self._task is not None else None
 
-    def __call__(self, number: int) -> bool:
-        """Cancel the task, in place of raising; returns whether there is one."""
+    def __call__(self, number: int, cancelled: set[object]) -> bool:
+        """Cancel the task, in place of raising, unless it is among `cancelled`; returns whether there is one."""
         if self._task is None or self._loop is None or self._task.done():
             return False
         self._number = number
-        self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._task not in cancelled:
+            cancelled.add(self._task)
+            self._loop.call_soon_threadsafe(self._cancel)
         return True
+
+    def _cancel(self) -> None:
+        if not self._is_over and self._task is not None:
+            self._is_cancelled = self._task.cancel()
 
     def raise_stop(self, error: BaseException | None) -> None:
         """Turn the cancellation back into what a signal does to a program."""
-        if self._number is None or not isinstance(error, sys.modules["asyncio"].CancelledError):
+        self._is_over = True
+        if self._number is None or not (error is None or isinstance(error, sys.modules["asyncio"].CancelledError)):
             return
-        if self._task is not None:
+        if self._task is not None and self._is_cancelled:
             self._task.uncancel()
         stop = KeyboardInterrupt() if self._number == signal.SIGINT else SystemExit(128 + self._number)
         mark_reported(stop)

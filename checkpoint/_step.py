@@ -205,7 +205,7 @@ def _version_text(version: object, step: str) -> str:
 def _drive(
     scope: scopes.Scope, definition: Definition, bound: tuple[Any, ...], kwargs: dict[str, Any], wrapped: Any, args: Any
 ) -> Any:
-    attempt = _claim(scope, definition, bound, kwargs)
+    attempt = Attempt(scope, definition, definition.binder.bind(*bound, **kwargs))
     session = attempt.session
     if session.begin(attempt):
         return attempt.value
@@ -224,12 +224,20 @@ def _drive(
 def _drive_async(
     scope: scopes.Scope, definition: Definition, bound: tuple[Any, ...], kwargs: dict[str, Any], wrapped: Any, args: Any
 ) -> Awaitable[Any]:
-    # Claimed when the call is made, not when it is awaited: equal calls are counted in the order they are made.
-    attempt = _claim(scope, definition, bound, kwargs)
-    return _await(attempt, wrapped, args, kwargs)
+    # Bound now, so that wrong arguments are refused where they are given; claimed when it begins, because a task
+    # that is cancelled before that never made the call.
+    return _await(scope, definition, definition.binder.bind(*bound, **kwargs), wrapped, args, kwargs)
 
 
-async def _await(attempt: Attempt, wrapped: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+async def _await(
+    scope: scopes.Scope,
+    definition: Definition,
+    values: tuple[Any, ...],
+    wrapped: Any,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> Any:
+    attempt = Attempt(scope, definition, values)
     session = attempt.session
     if session.begin(attempt):
         return attempt.value
@@ -243,10 +251,6 @@ async def _await(attempt: Attempt, wrapped: Any, args: Any, kwargs: dict[str, An
     finally:
         scopes.current.reset(token)
     return value
-
-
-def _claim(scope: scopes.Scope, definition: Definition, bound: tuple[Any, ...], kwargs: dict[str, Any]) -> Attempt:
-    return Attempt(scope, definition, definition.binder.bind(*bound, **kwargs))
 
 
 def _run(wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

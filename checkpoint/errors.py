@@ -171,7 +171,7 @@ class StoreError(CheckpointError):
 
 class SaveError(StoreError):
     """
-    A record could not be made durable; what was saved before is safe, and nothing more is written by this session.
+    A record or a value could not be made durable; what was saved before is safe.
 
     Attributes:
         path: The file.

@@ -494,7 +494,7 @@ def test_closures_over_different_values() -> None:
     """One function made twice over different values would return the first's results for the second: refused."""
     with workflow("closures", store=MemoryStore(), output="off"):
         assert 3 == make_adder(2)(1)
-        with pytest.raises(errors.UsageError, match="closing over different values") as caught:
+        with pytest.raises(errors.UsageError, match="values that it closes over") as caught:
             make_adder(5)(1)
     assert "two-steps-one-name" == caught.value.slug
 

@@ -17,6 +17,7 @@ from checkpoint._core.binding_signature import (
     default_of,
     find_names_wanted,
     generate_binder,
+    is_constant,
     signature_of,
 )
 from checkpoint._core.fingerprint import canonical, digest
@@ -26,6 +27,9 @@ from checkpoint.errors import FingerprintError, UsageError
 
 # Beyond this length a hash stands for an argument's text, so that what is kept of a call stays small.
 _LONGEST_TEXT = 1024
+
+# Stands for a default that may have changed since; no argument is this object.
+_CHANGEABLE = object()
 
 # Begins the identity that a `key=` function chose; no parameter's name does.
 _CHOSEN = "="
@@ -107,7 +111,8 @@ class Binder:
         self._key_names: tuple[Callable[..., object], list[str] | None] | None = None
         places = {name: place for place, name in enumerate(self.parameters)}
         self.counted = tuple(sorted(name for name in self.parameters if name not in ignored))
-        self._plan = tuple((places[name], name, f"{name}=", self._defaults[name]) for name in self.counted)
+        constant = {name: self._keep_default(name) for name in self.counted}
+        self._plan = tuple((places[name], name, f"{name}=", constant[name]) for name in self.counted)
         self._shown = display.CallDisplay(function, members, hidden=ignored)
 
     def fingerprint(self, values: tuple[Any, ...]) -> Fingerprint:
@@ -120,12 +125,12 @@ class Binder:
         texts: dict[str, str] = {}
         get = ENCODERS.get
         try:
-            for place, name, prefix, default in self._plan:
+            for place, name, prefix, constant in self._plan:
                 value = values[place]
-                if value is default:
+                if value is constant:
                     continue
                 text = get(type(value), unknown)(value)
-                if default is not NO_DEFAULT and text == self._default_text(name):
+                if constant is not NO_DEFAULT and text == self._default_text(name):
                     continue
                 texts[name] = prefix + (text if len(text) <= _LONGEST_TEXT else _shortened(text))
         except (NoLastingValue, RecursionError) as problem:
@@ -195,6 +200,17 @@ class Binder:
             return digest("a default that is known by being the default")[:8]
         return digest(f"{name}={text if len(text) <= _LONGEST_TEXT else _shortened(text)}")[:8]
 
+    def _keep_default(self, name: str) -> object:
+        """Return what stands for the default by being the same object; one that can change is kept as its text."""
+        default = self._defaults[name]
+        if not is_constant(default):
+            try:
+                self._default_texts[name] = canonical(default)
+            except Exception:  # a sentinel, or the user's own methods, which must not end an import
+                return default
+            return _CHANGEABLE
+        return default
+
     def _default_text(self, name: str) -> str | None:
         # Found when first needed: a default may be of a class that is registered after the step was made.
         if name not in self._default_texts:
@@ -219,8 +235,8 @@ class Binder:
         return function(*positional, **named)
 
     def _explain(self, problem: NoLastingValue | RecursionError, values: tuple[Any, ...]) -> FingerprintError:
-        for place, name, _, default in self._plan:
-            if values[place] is not default:
+        for place, name, _, constant in self._plan:
+            if values[place] is not constant:
                 try:
                     ENCODERS.get(type(values[place]), unknown)(values[place])
                 except (NoLastingValue, RecursionError) as again:

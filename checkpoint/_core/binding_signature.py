@@ -7,14 +7,17 @@ become source but the names of parameters.
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 from collections.abc import Callable, Collection
 from inspect import Parameter
-from types import FunctionType
+from types import BuiltinFunctionType, EllipsisType, FunctionType, NoneType
 from typing import Any
 
 NO_DEFAULT: Any = Parameter.empty
+
+_CONSTANT = frozenset({NoneType, EllipsisType, bool, int, float, complex, str, bytes})
 
 
 def default_of(member: Parameter) -> Any:
@@ -22,6 +25,13 @@ def default_of(member: Parameter) -> Any:
     if member.kind is Parameter.VAR_POSITIONAL:
         return ()
     return {} if member.kind is Parameter.VAR_KEYWORD else member.default
+
+
+def is_constant(default: object) -> bool:
+    """Return whether a default can never be another value than it was when the function was made."""
+    if type(default) is tuple:
+        return all(map(is_constant, default))
+    return type(default) in _CONSTANT or isinstance(default, (enum.Enum, type, FunctionType, BuiltinFunctionType))
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:

@@ -183,11 +183,18 @@ def _compare_lists(old: list[Tree], new: list[Tree], path: Path, changes: list[C
             for place in places:
                 _compare(old[place], new[place], (*path, place), changes)
             return
-    start = _shared(old, new, 0, 0, min(len(old), size))
-    rest = min(len(old), size) - start
-    end = _longest(rest, lambda low, high: equal(old[len(old) - high : len(old) - low], new[size - high : size - low]))
+    start, end = shared_ends(old, new)
     # What the ends share is cut off only if there is any: a list that grew is not copied once more.
     _splice(old[: len(old) - end] if end else old, new[: size - end] if end else new, start, path, changes)
+
+
+def shared_ends(old: list[Tree], new: list[Tree]) -> tuple[int, int]:
+    """Return how many entries are equal at the beginning of two lists, and how many of the others at their end."""
+    before, after = len(old), len(new)
+    start = _shared(old, new, 0, 0, min(before, after))
+    rest = min(before, after) - start
+    end = _longest(rest, lambda low, high: equal(old[before - high : before - low], new[after - high : after - low]))
+    return start, end
 
 
 def _splice(old: list[Tree], new: list[Tree], start: int, path: Path, changes: list[Change]) -> None:

@@ -56,6 +56,14 @@ def read(reading: Reading, *, pickling: bool) -> object:
         UnloadableError: This program cannot load it.
         UntrustedError: Loading it would run code, and nothing proves that this user wrote it.
     """
+    try:
+        return _read(reading, pickling=pickling)
+    except RecursionError as error:
+        # Not of the value itself, but of a member where a number or a short text belongs.
+        raise _malformed(reading, "it is nested too deeply") from error
+
+
+def _read(reading: Reading, *, pickling: bool) -> object:
     fields = reading.fields
     if "tagged" in fields:
         return _read_tree(reading, fields["tagged"], None)

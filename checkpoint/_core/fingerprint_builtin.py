@@ -221,7 +221,11 @@ def own_attributes(value: object, *, below: type = object) -> dict[str, object]:
 
 
 def without_cached(cls: type, attributes: dict[str, object]) -> dict[str, object]:
-    """Return the attributes but for those that are cached properties: they follow from the others."""
+    """
+    Return the attributes but for those that are cached properties: they follow from the others.
+
+    One that was set by hand looks the same and is left out too; what must count is an attribute of its own.
+    """
     cached = cached_names(cls)
     return {name: item for name, item in attributes.items() if name not in cached} if cached else attributes
 

@@ -12,7 +12,7 @@ import dataclasses
 import enum
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import Any
 
 from checkpoint._core.fingerprint_builtin import (
@@ -21,7 +21,6 @@ from checkpoint._core.fingerprint_builtin import (
     encode_list,
     encode_tuple,
     exact,
-    own_attributes,
     without_cached,
 )
 from checkpoint._core.fingerprint_names import a_or_an, class_name, encode_global, tag
@@ -32,6 +31,9 @@ KEY_FUNCTIONS: dict[type, Callable[[Any], object]] = {}
 
 # What pickle calls to make an empty instance: the class and the arguments say all of it.
 _NEW_OBJECT: object = getattr(copyreg, "__newobj__")  # noqa: B009 - the types of the standard library leave it out
+
+# What libraries keep in an instance for themselves: a computed hash, and a mapped object's link to its session.
+_NOT_DATA = frozenset({"_attrs_cached_hash", "_sa_instance_state"})
 
 # What a class that declares its fields has in its own `__dict__`.
 _DECLARATIONS = ("__attrs_attrs__", "__dataclass_fields__", "__pydantic_fields__", "__struct_fields__", "_fields")
@@ -75,14 +77,20 @@ def enum_rule(cls: type, _value: object) -> Encoder | None:
 
 
 def fields_rule(cls: type, value: object) -> Encoder | None:
-    """Encode a dataclass, attrs class, pydantic model, msgspec struct or named tuple by its declared fields."""
+    """
+    Encode a dataclass, attrs class, pydantic model, msgspec struct or named tuple by its declared fields.
+
+    What an instance keeps beside them follows after a semicolon: attributes that a hand-written `__init__`, a
+    `__post_init__` or a base class has set.  Cached properties are left out, even one that was set by hand: they
+    count as following from the rest.  So is what pydantic calls private.
+    """
     names = declared_fields(cls)
     if names is None:
         return None
     name = tag(cls)
     get_items = _getter(cls, names)
     prefixes = [f"{field}=" if field.isascii() else f"@{field!a}=" for field in names]
-    has_more = _has_more_than_fields(cls)
+    has_more, find_extra = _has_more_than_fields(cls), _extra_finder(cls)
 
     def encode_fields(value: Any) -> str:
         try:
@@ -92,8 +100,10 @@ def fields_rule(cls: type, value: object) -> Encoder | None:
             items = [getattr(value, field, _UNSET) for field in names]
         get = ENCODERS.get
         parts = [prefix + get(type(item), unknown)(item) for prefix, item in zip(prefixes, items, strict=True)]
-        rest = f";{_more_than_fields(value, names)}" if has_more else ""
-        return f"{name}({','.join(parts)}{rest})"
+        if has_more:
+            return f"{name}({','.join(parts)};{_more_than_fields(value, find_extra(value))})"
+        extra = find_extra(value)
+        return f"{name}({','.join(parts)};{encode_dict(extra)})" if extra else f"{name}({','.join(parts)})"
 
     return encode_fields
 
@@ -147,14 +157,61 @@ def _has_more_than_fields(cls: type) -> bool:
     return issubclass(cls, (str, bytes, int, float, list, dict, set, frozenset))
 
 
-def _more_than_fields(value: Any, names: list[str]) -> str:
+def _more_than_fields(value: Any, extra: dict[str, object]) -> str:
     if hasattr(type(value), "__pydantic_fields__"):
         return encode(getattr(value, "__pydantic_extra__", None))
-    kept = value.__dict__ if _is_pydantic(type(value)) else own_attributes(value)
-    attributes = {key: item for key, item in kept.items() if key not in names}
     base = exact(value)
     contents = encode(base) if base is not value and not isinstance(base, tuple) else ""
-    return contents + encode_dict(attributes)
+    return contents + encode_dict(extra)
+
+
+def _extra_finder(cls: type) -> Callable[[Any], dict[str, object]]:
+    """Return a function that finds what an instance of a class with fields keeps beside them."""
+    skipped = _all_declared(cls) | cached_names(cls) | _NOT_DATA
+    slots = [(name, slot) for name, slot in _slots(cls) if name not in skipped and not _is_dunder(name)]
+
+    def find_extra(value: Any) -> dict[str, object]:
+        # Not through the attributes: asking for one could compute it.
+        kept = getattr(value, "__dict__", None)
+        extra: dict[str, object] = {}
+        if kept and not kept.keys() <= skipped:
+            # Names between double underscores are Python's and libraries' own, such as `__orig_class__`.
+            extra = {key: kept[key] for key in kept.keys() - skipped if not _is_dunder(key)}
+        for name, slot in slots:
+            try:
+                extra[name] = slot.__get__(value)
+            except AttributeError:
+                continue  # never set
+        return extra
+
+    return find_extra
+
+
+def _all_declared(cls: type) -> frozenset[str]:
+    # With those that take no part in comparing: their class says that they do not count.
+    known: Any = cls
+    if "__attrs_attrs__" in _all_names(cls):
+        return frozenset(field.name for field in known.__attrs_attrs__)
+    if "__dataclass_fields__" in _all_names(cls):
+        return frozenset(field.name for field in dataclasses.fields(known))
+    return frozenset(declared_fields(cls) or ())
+
+
+def _slots(cls: type) -> list[tuple[str, MemberDescriptorType]]:
+    if _is_pydantic(cls):
+        return []  # its private attributes
+    return [
+        (name, member)
+        for base in reversed(cls.__mro__)
+        # attrs makes slots of cached properties and of a kept hash, and of its fields, but never of data beside.
+        if "__slots__" in base.__dict__ and "__attrs_attrs__" not in base.__dict__
+        for name, member in base.__dict__.items()
+        if type(member) is MemberDescriptorType
+    ]
+
+
+def _is_dunder(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
 
 
 def object_rule(cls: type, value: object) -> Encoder:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from checkpoint._core import changes
@@ -29,6 +29,8 @@ _WHOLE_STATE = re.compile(
     rb'\{"key":"[^"]*","kind":"[a-z]+","n":\d+(?:,"stretches":\[[^\]]*\])?(?:,"partial":\[[^\]]*\])?,"state":\{"whole":'
 )
 
+_SAVES = re.compile(rb'\{"key":"[^"]*","kind":"[a-z]+","n":\d+,"(?:stretches|partial|state)":')
+
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
@@ -39,11 +41,24 @@ class SavedState:
         tree: As last saved.
         base: What it was when the stretch began that the last save caught in the middle; else the same.
         partial: Names of the stretches caught in the middle.
+        half: By name, stretches caught in the middle on top of which other changes came since, so that the state
+            cannot go back: the fields that they had changed by then, or None for all.
     """
 
     tree: Tree
     base: Tree
     partial: frozenset[str]
+    half: dict[str, frozenset[str] | None] = field(default_factory=dict)
+
+
+def differing_fields(old: Tree, new: Tree) -> frozenset[str] | None:
+    """Return the fields in which two trees of a state differ, or None if a state has no fields."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return None
+    names = old.keys() | new.keys()
+    return frozenset(
+        name for name in names if name not in old or name not in new or not changes.equal(old[name], new[name])
+    )
 
 
 class Progress:
@@ -97,6 +112,8 @@ class Progress:
         for line in self._lines:
             if not any(name in line for name in quoted):
                 continue
+            if not _SAVES.match(line):
+                continue
             record = json.loads(line)
             change = record.get("state", {})
             if not set(names).isdisjoint(record.get("stretches", ())):
@@ -115,11 +132,15 @@ class Progress:
         tree: Tree = None
         base: Tree = None
         partial: frozenset[str] = frozenset()
+        half: dict[str, frozenset[str] | None] = {}
         for line in self._lines[self._last_whole() :]:
-            if b'"state":' not in line and b'"partial":' not in line and b'"stretches":' not in line:
+            if not (b'"state":' in line or b'"partial":' in line or ((partial or half) and b'"stretches":' in line)):
+                continue
+            if not _SAVES.match(line):
                 continue
             record = json.loads(line)
             change = record.get("state", {})
+            caught = tree
             if "whole" in change:
                 tree = change["whole"]
             elif "changes" in change:
@@ -127,10 +148,15 @@ class Progress:
             if "partial" in record:
                 partial |= frozenset(record["partial"])
             else:
-                # What changed the state since cannot be taken back with the partial stretch; what did not, can.
+                # What changed the state since cannot be taken back with the partial stretch; what did not, can; and
+                # what a failed step had saved of itself has been taken back.
+                if change and partial and not changes.equal(base, tree):
+                    half.update(dict.fromkeys(partial, differing_fields(base, caught)))
                 partial = frozenset() if change else partial.difference(record.get("stretches", ()))
                 base = base if partial else tree
-        return SavedState(tree, base, partial)
+                for name in record.get("stretches", ()):
+                    half.pop(name, None)
+        return SavedState(tree, base, partial, half)
 
     def _last_whole(self) -> int:
         for position in range(len(self._lines) - 1, -1, -1):

@@ -72,6 +72,10 @@ class UnionPlan(Plan):
                 return found
         return self.accept(tree, reading)
 
+    def pick(self, value: object, tree: Tree) -> Plan:
+        member = self._by_kind.get(type(value))
+        return member if member is not None and member is self._member_of(tree) else self
+
     def _member_of(self, tree: Tree) -> Plan | None:
         tag = tag_of(tree)
         return self._by_shape.get(shape_of(tree)) if tag is None else self._by_tag.get(tag)

@@ -13,6 +13,9 @@ from checkpoint._core.tags_writing import key_step
 # Looking at more parts than this would take longer than a person waits for a message.
 _MOST_PARTS = 1_000_000
 
+# Writing a level takes a few of the thousand frames that Python allows: fewer levels than this always fit.
+_MANY_LEVELS = 100
+
 
 def find_cycle(value: object) -> str | None:
     """Return the path from `value` to the first part that contains itself, or None if there is none."""
@@ -35,6 +38,20 @@ def find_cycle(value: object) -> str | None:
         else:
             above.discard(way.pop()[0])
     return None
+
+
+def is_deep(value: object) -> bool:
+    """Tell whether `value` has more levels than a program has that does not nest things on purpose."""
+    level: list[object] = [value]
+    seen: dict[int, object] = {}
+    for _ in range(_MANY_LEVELS):
+        parts = [part for holder in level for _, part in _parts(holder)]
+        level = [*{id(part): part for part in parts if id(part) not in seen}.values()]
+        # Kept alive: an id must not be given to another part.
+        seen.update((id(part), part) for part in level)
+        if not level or len(seen) > _MOST_PARTS:
+            return False
+    return True
 
 
 def _parts(value: Any) -> Iterator[tuple[str, object]]:

@@ -149,6 +149,10 @@ class TypedDictPlan(Plan):
         """Give the plan its keys, which could not be known before it existed."""
         self._plans = {name: plan for name, (_, plan) in fields.items()}
 
+    def plan_of(self, name: str) -> Plan | None:
+        """Return the plan of the entry under a key, or None if the key is not declared."""
+        return self._plans.get(name)
+
     def encode(self, value: object) -> Tree:
         if type(value) is not dict:
             return self.deviate(value)

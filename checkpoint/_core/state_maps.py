@@ -55,6 +55,15 @@ class MapPlan(Plan):
         elif key.kind is not str and key.shapes == {"str"}:
             self._to_text = self._key_text
 
+    @property
+    def has_plain_keys(self) -> bool:
+        """Whether keys are names as they are, without being written by a plan of their own."""
+        return self._to_text is None
+
+    def plan_of(self, name: str) -> Plan | None:
+        """Return the plan of the entry under a key."""
+        return self._value
+
     def encode(self, value: object) -> Tree:
         if type(value) is not self.kind:
             return self.deviate(value)

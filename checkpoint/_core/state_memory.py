@@ -41,7 +41,7 @@ class Slot:
         plan: Who wrote it last, or None if nothing is remembered; what it wrote is of no use to another plan.
         tree: The tree of the place's value.
         trees: The trees of the parts, in order.
-        parts: The parts, if they were looked at one by one.
+        parts: The parts, if they were looked at one by one; those that can change are not held.
         proofs: Of each block of parts, if they were looked at in blocks.
         is_flat: Whether every part is its own tree.
         inner: The slots of the containers inside, by name or position.
@@ -75,7 +75,9 @@ class Slot:
         """Remember what `plan` wrote."""
         # First and last, so that a signal in between leaves a slot that remembers nothing.
         self.plan = None
-        self.tree, self.trees, self.parts, self.proofs, self.is_flat = tree, trees, parts, proofs, is_flat
+        self.tree, self.trees, self.proofs, self.is_flat = tree, trees, proofs, is_flat
+        # The user's containers are not held: `state_turning` counts their references to tell where they can be.
+        self.parts = [part if type(part) in _CONSTANT else _NOTHING for part in parts]
         self.plan = plan
 
     def has(self, trees: Sequence[Tree]) -> bool:

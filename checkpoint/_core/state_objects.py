@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import chain
 from operator import attrgetter, countOf
+from types import MemberDescriptorType
 from typing import Any, cast
 
 from checkpoint._core.records import Tree
@@ -25,6 +26,9 @@ from checkpoint._core.tags_words import BadTree, NotTree
 
 _MEMBERS = attrgetter("__dict__")
 
+# What `typing` leaves on an instance that was made as `Box[int]()`: it says nothing but the annotation.
+_TYPING = frozenset({"__orig_class__"})
+
 # Stands for the value of a field that has none.
 ABSENT = object()
 
@@ -36,15 +40,27 @@ class ObjectPlan(Plan):
     Attributes:
         fields: The fields with their plans, by name; set by `fill`, because a class can have fields of itself.
         frozen: Whether instances never change, so that they are replaced and not restored in place.
+        is_simple: Whether setting a field changes that field and nothing else.
     """
 
-    __slots__ = ("_computed", "_encoders", "_has_members", "_names", "_parts_of", "_plans", "fields", "frozen")
+    __slots__ = (
+        "_computed",
+        "_encoders",
+        "_has_members",
+        "_names",
+        "_parts_of",
+        "_plans",
+        "fields",
+        "frozen",
+        "is_simple",
+    )
 
     def __init__(self, kind: type, frozen: bool, untyped: Plan) -> None:
         super().__init__(kind.__qualname__, kind, frozenset({"dict"}), untyped)
         self.frozen = frozen
         self.fields: dict[str, tuple[Field, Plan]] = {}
         self._computed = computed_names(kind)
+        self.is_simple = False
         self._encoders: tuple[tuple[str, Callable[[Any], Tree]], ...] = ()
         self._names: frozenset[str] = frozenset()
         self._plans: tuple[Plan, ...] = ()
@@ -55,9 +71,16 @@ class ObjectPlan(Plan):
         """Give the plan its fields, which could not be known before it existed."""
         self.fields = fields
         self._encoders = tuple((name, plan.encode) for name, (_, plan) in fields.items())
-        self._names = frozenset(fields) | self._computed
+        self._names = frozenset(fields) | self._computed | _TYPING
         self._plans = tuple(plan for _, plan in fields.values())
         self._parts_of = _parts_getter([*fields])
+        kind: Any = self.kind
+        self.is_simple = (
+            not self.frozen
+            and not self._computed
+            and kind.__getattribute__ is object.__getattribute__
+            and not any(_has_setter(kind, name) for name in fields)
+        )
 
     def encode(self, value: object) -> Tree:
         return self.plain(value) if type(value) is self.kind else self.deviate(value)
@@ -224,7 +247,7 @@ class ObjectPlan(Plan):
         members: dict[str, object] = value.__dict__
         parts = self.read_rest("$extra", tree, members, reading)
         for name in [*members]:
-            if name not in self.fields and name not in parts:
+            if name not in self.fields and name not in parts and name not in _TYPING:
                 del members[name]
         members.update(parts)
 
@@ -256,6 +279,12 @@ class ObjectPlan(Plan):
     def remove(self, value: Any, name: str) -> None:
         """Leave one field without a value."""
         object.__delattr__(value, name)
+
+
+def _has_setter(kind: type, name: str) -> bool:
+    """Tell whether a class runs code when this field is set; a slot does not."""
+    member = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    return hasattr(type(member), "__set__") and not isinstance(member, MemberDescriptorType)
 
 
 def _parts_getter(names: list[str]) -> Callable[[Any], tuple[object, ...]]:

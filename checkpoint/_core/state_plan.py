@@ -126,6 +126,10 @@ class Plan(ABC):
             return value
         return self.decode(tree, reading)
 
+    def pick(self, value: object, tree: Tree) -> Plan:
+        """Return the plan by which both `value` and `tree` are written, if this one leaves a choice."""
+        return self
+
     def admits(self, value: object) -> bool:
         """Tell whether the annotation allows `value`, down to the entries of containers."""
         return self.kind is not None and isinstance(value, self.kind)

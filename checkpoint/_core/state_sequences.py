@@ -29,12 +29,12 @@ SEQUENCE_TAGS: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$fro
 class SequencePlan(Plan):
     """Plan of `list`, `tuple[X, ...]`, `set`, `frozenset` and `deque`: a JSON list, sorted if it is a set."""
 
-    __slots__ = ("_element", "_tag")
+    __slots__ = ("_tag", "element")
 
     def __init__(self, kind: type, element: Plan, untyped: Plan) -> None:
         inner = "" if element is untyped else f"[{element.name}{', ...' if kind is tuple else ''}]"
         super().__init__(f"{kind.__name__}{inner}", kind, frozenset({"list"}), untyped)
-        self._element = element
+        self.element = element
         self._tag = SEQUENCE_TAGS.get(kind)
         self.own_tags = frozenset({self._tag}) if self._tag is not None else frozenset()
 
@@ -61,7 +61,7 @@ class SequencePlan(Plan):
     def _encode_added(self, parts: list[object], slot: Slot) -> Tree:
         """Return the tree of a flat list that grew at its end."""
         added = parts[len(slot.trees) :]
-        trees = copy_scalars(added, self._element.passes) or self._walk(added)
+        trees = copy_scalars(added, self.element.passes) or self._walk(added)
         whole = [*slot.trees, *trees]
         if are_same(added, trees):
             slot.keep(self, whole, whole, is_flat=True)
@@ -69,17 +69,18 @@ class SequencePlan(Plan):
         return self._encode_entries(parts, slot)
 
     def _encode_entries(self, parts: list[object], slot: Slot) -> Tree:
-        trees = copy_scalars(parts, self._element.passes)
-        if trees is None and parts and len(parts) <= BLOCK and type(parts[0]) in self._element.passes:
-            trees = self._walk(parts)
-        if trees is not None and are_same(parts, trees):
+        trees = copy_scalars(parts, self.element.passes)
+        if trees is None and parts and len(parts) <= BLOCK and type(parts[0]) in self.element.passes:
+            walked = self._walk(parts)
+            trees = walked if are_same(parts, walked) else None
+        if trees is not None:
             slot.keep(self, trees, trees, is_flat=True)
             return trees
         proofs: list[Proof | None] = []
         if len(parts) <= BLOCK:
-            trees = encode_parts(range(len(parts)), parts, repeat(self._element), slot)
+            trees = encode_parts(range(len(parts)), parts, repeat(self.element), slot)
         else:
-            trees, proofs = encode_blocks(parts, self._element, slot)
+            trees, proofs = encode_blocks(parts, self.element, slot)
         if slot.has(trees):
             return slot.tree
         slot.keep(self, trees, trees, () if proofs else parts, proofs, is_flat=are_same(parts, trees))
@@ -89,7 +90,7 @@ class SequencePlan(Plan):
         """Return the tree of a value whose type was compared."""
         # A copy that no other thread changes while it is walked.
         values = value if type(value) is list else list(value)
-        trees = copy_scalars(values, self._element.passes)
+        trees = copy_scalars(values, self.element.passes)
         if trees is None:
             trees = self._walk(values)
         if self.kind in (set, frozenset):
@@ -99,7 +100,7 @@ class SequencePlan(Plan):
         return trees
 
     def _walk(self, values: list[object]) -> list[Tree]:
-        encode = self._element.encode
+        encode = self.element.encode
         trees: list[Tree] = []
         try:
             for value in values:
@@ -129,10 +130,10 @@ class SequencePlan(Plan):
         return self._build(self._read(payload, reading), None)
 
     def _read(self, trees: list[Tree], reading: Reading) -> list[object]:
-        copied = copy_scalars(trees, self._element.passes)
+        copied = copy_scalars(trees, self.element.passes)
         if copied is not None:
             return cast("list[object]", copied)
-        decode = self._element.decode
+        decode = self.element.decode
         values: list[object] = []
         try:
             for tree in trees:
@@ -192,7 +193,7 @@ class SequencePlan(Plan):
 
         An entry at another place is only taken as it is: filling it would change what a name bound to it says.
         """
-        if copy_scalars(trees, self._element.passes) is not None:
+        if copy_scalars(trees, self.element.passes) is not None:
             return cast("list[object]", trees[:])
         now = [self._maybe_encode(value) for value in values]
         found: dict[int, object] = {}
@@ -220,9 +221,9 @@ class SequencePlan(Plan):
                 if place in found:
                     entries.append(found[place])
                 elif place < len(values) and place not in taken:
-                    entries.append(self._element.restore(values[place], tree, reading))
+                    entries.append(self.element.restore(values[place], tree, reading))
                 else:
-                    entries.append(self._element.decode(tree, reading))
+                    entries.append(self.element.decode(tree, reading))
         except BadTree as error:
             error.under(f"[{len(entries)}]")
             raise
@@ -231,13 +232,13 @@ class SequencePlan(Plan):
     def _maybe_encode(self, value: object) -> list[Tree] | None:
         # In a list of its own, so that a tree which is None is not taken for none.
         try:
-            return [self._element.encode(value)]
+            return [self.element.encode(value)]
         except (NotTree, RecursionError):
             return None
 
     def admits(self, value: object) -> bool:
         return isinstance(value, cast(type, self.kind)) and all(
-            map(self._element.admits, cast("Iterable[object]", value))
+            map(self.element.admits, cast("Iterable[object]", value))
         )
 
 

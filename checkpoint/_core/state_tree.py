@@ -13,13 +13,14 @@ from typing import Any, cast
 
 from checkpoint._core.changes import equal
 from checkpoint._core.records import Tree
-from checkpoint._core.state_cycle import find_cycle
+from checkpoint._core.state_cycle import find_cycle, is_deep
 from checkpoint._core.state_families import TypedDictPlan
 from checkpoint._core.state_hints import Planner
 from checkpoint._core.state_maps import MapPlan
 from checkpoint._core.state_memory import Slot
 from checkpoint._core.state_objects import ObjectPlan
 from checkpoint._core.state_plan import Misfit, Reading, Refusal
+from checkpoint._core.state_turning import DoubtError, Turning
 from checkpoint._core.tags_words import BadTree, NotTree
 from checkpoint.errors import StateError, UsageError
 
@@ -83,7 +84,11 @@ class StateCodec:
         except NotTree as error:
             raise _unsavable(error) from error
         except RecursionError as error:
-            raise _endless(state) from error
+            found = find_cycle(state)
+            if found is None and not is_deep(state):
+                # The program itself has used up the stack.
+                raise
+            raise _endless(found) from error
 
     def make(self, tree: Tree, notes: list[str]) -> object:
         """
@@ -99,7 +104,9 @@ class StateCodec:
         """
         return self._empty() if tree is None else self._decode(tree, notes)
 
-    def restore(self, state: object, tree: Tree, notes: list[str]) -> None:
+    def restore(
+        self, state: object, tree: Tree, notes: list[str], *, was: Tree = None, slot: Slot | None = None
+    ) -> None:
         """
         Make this very object what the tree says.
 
@@ -110,12 +117,16 @@ class StateCodec:
             state: The state, of the codec's class.
             tree: What `encode` returned, as it came back from JSON.
             notes: Gets a sentence for each field that was saved and is no longer there.
+            was: What `encode(state)` returns now, if that is known: only what differs is looked at.
+            slot: The memory that `was` was written with; it makes checking quicker.
 
         Raises:
             StateError: The tree does not fit the class.
         """
         if type(state) is not self._plan.kind:
             raise self._replaced(state)
+        if was is not None and self._turn(state, was, tree, slot):
+            return
         self._refill(state, tree, notes)
         if self._is(state, tree):
             return
@@ -125,6 +136,19 @@ class StateCodec:
         if not self._is(state, expected):
             self._empty_out(state)
             self._refill(state, tree, [])
+
+    def _turn(self, state: object, was: Tree, tree: Tree, slot: Slot | None) -> bool:
+        """Edit only what differs; returns False if the state is not known to be what the tree says then."""
+        reading = Reading()
+        turning = Turning(reading)
+        try:
+            turning.turn_root(self._plan, state, was, tree)
+            if turning.is_sure:
+                return not reading.notes
+            return not reading.notes and equal(self.encode(state, slot), tree)
+        except (DoubtError, BadTree, StateError, RecursionError):
+            # Restoring the whole state says what is wrong, if anything is.
+            return False
 
     def _decode(self, tree: Tree, notes: list[str]) -> object:
         reading = Reading(notes)
@@ -218,8 +242,7 @@ def _unfit(error: BadTree) -> StateError:
     )
 
 
-def _endless(state: object) -> StateError:
-    found = find_cycle(state)
+def _endless(found: str | None) -> StateError:
     path = f"state{found or ''}"
     reason = "contains itself" if found is not None else "is nested too deeply"
     return StateError(

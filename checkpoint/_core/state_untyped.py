@@ -87,6 +87,11 @@ class UntypedPlan(Plan):
             return self._sequences[list].encode_again(value, slot)
         return self.encode(value)
 
+    def pick(self, value: object, tree: Tree) -> Plan:
+        if type(value) is list and type(tree) is list:
+            return self._sequences[list]
+        return self._maps[dict] if type(value) is dict and tag_of(tree) is None else self
+
     def _tagged(self, kind: type) -> Callable[[Any], Tree]:
         plain = self._sequences[kind].plain
         tag = SEQUENCE_TAGS[kind]

@@ -14,6 +14,8 @@ runs a second time; this module says whether the changes it makes then are new o
   replay only if the call that ends it once followed such an equal.
 * A save in the middle of a stretch (a signal, an error, `run.save()`) lists it as *partial*.  If a rerun comes
   to it before anything else has changed the state, the state goes back to what it was when the stretch began.
+  If something else has, the fields that it had changed by then are *half* done: what the stretch does to them
+  when it runs again is dropped.
 * Calls that overlap in time have no order: they end no stretch.  When the last of them is over, one
   stretch begins that bears all their names.
 """
@@ -76,6 +78,7 @@ class Stretches:
         self._families: dict[str, set[str]] = {}
         self._partial = set(partial)
         self._current: tuple[str, ...] = (entered(RUN_KEY),)
+        self._last: tuple[str, ...] = ()
         self._ended: list[str] = []
         self._joined: list[str] = []
 
@@ -114,9 +117,10 @@ class Stretches:
         """Whether the saved state holds only a part of stretch `name`, and nothing has changed the state since."""
         return name in self._partial
 
-    def forget_partial(self) -> None:
-        """Note that the state went back to where the stretch caught in the middle began."""
-        self._partial.clear()
+    def take_partial(self) -> set[str]:
+        """Return the names of the stretches caught in the middle, and forget that they were."""
+        taken, self._partial = self._partial, set()
+        return taken
 
     @property
     def current(self) -> tuple[str, ...]:
@@ -131,11 +135,17 @@ class Stretches:
     def end(self) -> None:
         """End the stretch that runs now, by the beginning of a call or the end of a body."""
         self._ended.extend(self._current)
-        self._current = ()
+        self._last, self._current = self._current, ()
 
     def discard(self) -> None:
         """End the stretch that runs now without a trace: its changes were taken back."""
-        self._current = ()
+        self._last, self._current = self._current, ()
+
+    def reopen(self) -> None:
+        """Go on with the stretch that ended last: the call that was to end it did not come about."""
+        if not self._current:
+            self._current, self._last = self._last, ()
+            self._ended = [name for name in self._ended if name not in self._current]
 
     def forget_ended(self) -> None:
         """End the stretch that runs now, and those that ended since the last save, without a trace."""
@@ -159,12 +169,9 @@ class Stretches:
         """Whether the saved state holds only a part of some stretch."""
         return bool(self._partial)
 
-    def saved(self, ender: str, *, state_changed: bool) -> None:
+    def saved(self, ender: str) -> None:
         """Note that the ended stretches are in the journal, in a record of call `ender`."""
         for name in self._ended:
             self._add(name, ender)
-        if state_changed:
-            self._partial.clear()  # what came on top of them cannot be taken back with them
-        else:
-            self._partial.difference_update(self._ended)
+        self._partial.difference_update(self._ended)
         self._ended.clear()

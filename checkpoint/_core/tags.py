@@ -7,7 +7,8 @@ A tree is JSON as a person would write it, except that a value JSON does not kno
     {"$dict": [[k, v], ..]}, for keys that are not text or begin with a dollar sign; {"$ordered_dict": pairs}
     {"$counter": pairs}  {"$defaultdict": {"factory": "list", "items": pairs}}, for builtin factories
     {"$enum": "module:Class.MEMBER"}  {"$type": "module:Class", "fields": {..}}: a dataclass or named tuple
-    {"$npy": {"dtype", "shape", "order"?, "data" | "payload" + "size"}} or {.., "scalar": true, "value" | "data"}
+    {"$npy": {"dtype", "shape", "order"?, "data" | "payload" + "size"}}, of an array
+    {"$npy": {"dtype", "scalar": true, "value" | "text" (base64) | "data"}}, of a numpy scalar
     {"$bytes": base64 | {"payload", "size"}} and $bytearray; the others are in `tags_leaves.LEAVES`
 
 Only exact types count: a subclass of a listed type is not listed.  What a tree would not bring back exactly is

@@ -43,9 +43,11 @@ def write_array(array: Any, attach: Callable[[memoryview], str] | None) -> dict[
     Fortran order is kept; other strides come back as C order. A copy is made only of those.
 
     Raises:
-        NotTree: It holds objects, or its dtype is not one of numpy's own.
+        NotTree: It holds objects, or its dtype is not one of numpy's own or says more than its description.
     """
     tree: dict[str, Tree] = {"dtype": _write_dtype(array, array.dtype), "shape": list(array.shape)}
+    if array.dtype.itemsize == 0:
+        raise NotTree(array, "is an array whose elements have no memory")
     if array.flags.f_contiguous and not array.flags.c_contiguous:
         tree["order"] = "F"
     view = _bytes_of(array)
@@ -68,7 +70,13 @@ def write_scalar(scalar: Any) -> dict[str, Tree]:
     tree: dict[str, Tree] = {"dtype": _write_dtype(scalar, dtype), "scalar": True}
     if dtype.kind != "V" and sys.modules["numpy"].dtype(dtype.str).type is not type(scalar):
         raise NotTree(scalar, f"is a numpy.{type(scalar).__name__}, which its dtype {dtype.str!r} does not bring back")
-    if dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8 and math.isfinite(scalar)):
+    if dtype.kind in "SU":
+        # Past numpy, which cuts the NULs that end text: in an array's element, in `str()`, in its pickle.
+        data = bytes(scalar) if dtype.kind == "S" else str.encode(scalar, "utf-8", "surrogatepass")
+        tree["text"] = base64.b64encode(data).decode("ascii")
+    elif dtype.itemsize == 0:
+        raise NotTree(scalar, "is a numpy value without any memory")
+    elif dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8 and math.isfinite(scalar)):
         tree["value"] = scalar.item()
     else:
         tree["data"] = base64.b64encode(scalar.tobytes()).decode("ascii")
@@ -106,8 +114,24 @@ def _read_scalar(numpy: Any, dtype: Any, tree: dict[str, Tree]) -> object:
         if type(scalar.item()) is not type(value) or scalar.item() != value:
             raise BadTree(f"{shorten(value)} is not a {dtype}")
         return scalar
+    if "text" in tree:
+        return _read_text(dtype, tree["text"])
+    _check_size(dtype)
     data = _read_data(tree, dtype.itemsize, None)
     return numpy.ndarray((), dtype=dtype, buffer=data)[()]
+
+
+def _read_text(dtype: Any, tree: Tree) -> object:
+    if dtype.kind not in "SU" or type(tree) is not str:
+        raise BadTree(f"{shorten(tree)} is not a {dtype}")
+    data = base64.b64decode(tree, validate=True)
+    return dtype.type(data if dtype.kind == "S" else data.decode("utf-8", "surrogatepass"))
+
+
+def _check_size(dtype: Any) -> None:
+    # Any number of elements would fit into no data at all.
+    if dtype.itemsize == 0:
+        raise BadTree(f"{dtype} has no memory")
 
 
 def _read_array(numpy: Any, dtype: Any, tree: dict[str, Tree], fetch: Callable[[str, int], bytearray] | None) -> object:
@@ -118,6 +142,7 @@ def _read_array(numpy: Any, dtype: Any, tree: dict[str, Tree], fetch: Callable[[
         or order not in ("C", "F")
     ):
         raise BadTree(f"{shorten(shape)} is not the shape of an array")
+    _check_size(dtype)
     size = dtype.itemsize
     for length in shape:
         size *= length
@@ -159,12 +184,22 @@ def _write_dtype(value: object, dtype: Any) -> Tree:
         raise NotTree(value, f"is a numpy value of dtype {dtype}, which is not plain data")
     tree = _dtype_tree(dtype)
     try:
-        same = sys.modules["numpy"].dtype(_read_dtype(tree)) == dtype
+        same = sys.modules["numpy"].dtype(_read_dtype(tree)) == dtype and not _says_more(dtype)
     except READ_ERRORS:
         same = False
     if not same:
         raise NotTree(value, f"is a numpy value of dtype {dtype}, which has no plain description")
     return tree
+
+
+def _says_more(dtype: Any) -> bool:
+    """Return whether a dtype has what comparing two of them ignores: metadata, or `align=True`."""
+    if dtype.metadata is not None or dtype.isalignedstruct:
+        return True
+    inner = [dtype[name] for name in dtype.names or ()]
+    if dtype.subdtype is not None:
+        inner.append(dtype.subdtype[0])
+    return any(map(_says_more, inner))
 
 
 def _dtype_tree(dtype: Any) -> Tree:

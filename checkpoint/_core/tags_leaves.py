@@ -28,6 +28,9 @@ DECIMAL_BITS = 2048
 READ_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, OSError, NotImplementedError, AttributeError)
 
 _ZONED = re.compile(r"([^\[\]]+)(?:\[([^\[\]=]+)\])?(\[fold=1\])?")
+_UUID = re.compile(r"([^\[\]]+)(?:\[(safe|unsafe)\])?")
+# Nothing with an exponent: "1e9999999" would keep the reader busy for as long as somebody likes.
+_FRACTION = re.compile(r"-?[0-9]+(?:/[0-9]+)?")
 _DURATION = re.compile(r"P(-?\d+)DT(\d+)(?:\.(\d{6}))?S")
 
 
@@ -222,6 +225,26 @@ def _write_fraction(value: Any) -> str:
     return str(value)
 
 
+def _read_fraction(cls: Callable[[str], object], tree: object) -> object:
+    text = _text(tree)
+    if _FRACTION.fullmatch(text) is None:
+        raise ValueError("not of the form 1/3")
+    return cls(text)
+
+
+def _write_uuid(value: Any) -> str:
+    # How it was made is no part of comparing, but it is kept: `uuid1` says so on most machines.
+    known = value.is_safe.name
+    return str(value) if known == "unknown" else f"{value}[{known}]"
+
+
+def _read_uuid(cls: Any, tree: object) -> object:
+    match = _UUID.fullmatch(_text(tree))
+    if match is None:
+        raise ValueError("not a UUID with its safety in brackets")
+    return cls(match[1], is_safe=importlib.import_module("uuid").SafeUUID[match[2] or "unknown"])
+
+
 def _write_path(value: Any) -> str:
     text = str(value)
     if type(value)(text) != value:
@@ -259,8 +282,8 @@ LEAVES: Mapping[str, Leaf] = {
         Leaf("$timezone", "datetime", "timezone", _write_timezone, _read_timezone),
         Leaf("$zone", "zoneinfo", "ZoneInfo", _write_zone, _from_text),
         Leaf("$decimal", "decimal", "Decimal", str, _from_text),
-        Leaf("$fraction", "fractions", "Fraction", _write_fraction, _from_text),
-        Leaf("$uuid", "uuid", "UUID", str, _from_text),
+        Leaf("$fraction", "fractions", "Fraction", _write_fraction, _read_fraction),
+        Leaf("$uuid", "uuid", "UUID", _write_uuid, _read_uuid),
         Leaf("$path", "pathlib", "PosixPath", _write_path, _from_text),
         Leaf("$pure_path", "pathlib", "PurePosixPath", _write_path, _from_text),
         Leaf("$windows_path", "pathlib", "WindowsPath", _write_path, _from_text),

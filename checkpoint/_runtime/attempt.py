@@ -102,7 +102,7 @@ class Attempt(Scope):
             self.identity = binder.chosen_identity(values, definition.key)
         self.identity_s = clock.seconds() - began_s
         self.digest = fingerprint.digest(f"{parent.key}\n{definition.name}\n{definition.version}\n{self.identity}")
-        self.occurrence = parent.claims.claim(self.digest)
+        self.occurrence = parent.claim(self.digest)
         super().__init__(parent.session, f"{self.digest}.{self.occurrence}", parent.depth + 1)
         self.number = self.nth = 0
         self.overlapped = self.holds_signals = False

@@ -35,7 +35,8 @@ def check_same_function(known: Definition, new: Definition) -> None:
     Refuse a second function under the name of a first.
 
     A function that is defined anew under its own name, as in a notebook or inside a function that is called
-    twice, is the same function, unless it closes over other plain values.
+    twice, is the same function, unless the two close over different values or have different defaults.  Lambdas
+    have no name of their own.
 
     Raises:
         UsageError: The result of one would be taken for the other's.
@@ -43,10 +44,12 @@ def check_same_function(known: Definition, new: Definition) -> None:
     ours, theirs = new.function, known.function
     here = (ours.__module__, ours.__qualname__)
     same_place = here == (theirs.__module__, theirs.__qualname__)
-    if same_place and not (known.code == new.code and _plain_cells(ours) != _plain_cells(theirs)):
+    if same_place and known.code != new.code and ours.__name__ != "<lambda>":
+        return
+    if same_place and known.code == new.code and _captured(ours) == _captured(theirs):
         return
     if same_place:
-        what = f"{'.'.join(here)} was made twice, closing over different values"
+        what = f"{'.'.join(here)} was made twice, with different code, defaults or values that it closes over"
         cure = "Pass these values as arguments, or give each a name of its own: @checkpointed(name='…')."
     else:
         what = f"{theirs.__module__}.{theirs.__qualname__} and {'.'.join(here)} share it"
@@ -59,15 +62,26 @@ def check_same_function(known: Definition, new: Definition) -> None:
     )
 
 
-def _plain_cells(function: Callable[..., Any]) -> list[object]:
+def _captured(function: Callable[..., Any]) -> list[object]:
+    """Return what tells functions of the same code apart, as far as it can be compared."""
     found: list[object] = []
     for cell in getattr(function, "__closure__", None) or ():
         try:
-            value = cell.cell_contents
+            found.append(_comparable(cell.cell_contents))
         except ValueError:
-            continue  # not filled yet: a function that refers to itself
-        found.append((type(value), value) if type(value) in _PLAIN else None)
-    return found
+            found.append(None)  # not filled yet: a function that refers to itself
+    defaults = getattr(function, "__defaults__", None) or ()
+    named = getattr(function, "__kwdefaults__", None) or {}
+    return [*found, *map(_comparable, defaults), *((name, _comparable(named[name])) for name in sorted(named))]
+
+
+def _comparable(value: object) -> object:
+    if type(value) in _PLAIN:
+        return type(value), repr(value)
+    if callable(value):
+        return getattr(value, "__module__", None), getattr(value, "__qualname__", type(value).__qualname__)
+    # Two clients or two lists may well serve the same purpose; that they are equal says nothing of what they will hold.
+    return type(value)
 
 
 def edited_step(name: str) -> str:
@@ -111,4 +125,12 @@ def finished_run(workflow: str, run: str, call: str) -> UsageError:
         "once=True, so that nothing runs. Give the new work another key=, or begin again with fresh=True.",
         slug="finished-run",
         value=call,
+    )
+
+
+def run_over(workflow: str, run: str) -> str:
+    """Say that the block of a run was left."""
+    return (
+        f"Run {run} of workflow {workflow!r} is over: its block was left. Call its steps inside the block, and join "
+        "threads before leaving it."
     )

@@ -9,22 +9,19 @@ from time import perf_counter as seconds
 
 __all__ = ["age_s", "now", "seconds"]
 
-_second = -1
-_prefix = ""
+_formatted = (-1, "")
 
 
 def now() -> str:
     """Return the time in UTC as ISO 8601 with milliseconds: `2026-11-22T10:31:07.123Z`."""
-    global _second, _prefix
+    global _formatted
     instant = time.time()
     whole = int(instant)
-    prefix = _prefix
-    if whole != _second:
-        # Formatting costs more than all the rest of a record; a second has room for many records.  Two threads
-        # that race here both write the same text.
+    second, prefix = _formatted  # one name, so that threads never see the text of another second
+    if whole != second:
+        # Formatting costs more than all the rest of a record; a second has room for many records.
         prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole))
-        _prefix = prefix
-        _second = whole
+        _formatted = (whole, prefix)
     return f"{prefix}{int((instant - whole) * 1000):03d}Z"
 
 

@@ -5,6 +5,7 @@ The end of a session: leaves the run in order, and says how it can be continued.
 from __future__ import annotations
 
 import signal
+import threading
 from json.encoder import encode_basestring_ascii as quote
 
 from checkpoint._core.records import RUN_KEY
@@ -12,7 +13,7 @@ from checkpoint._runtime import checks, clock
 from checkpoint._runtime.scope import open_sessions
 from checkpoint._runtime.session import Session
 from checkpoint._runtime.signals import watch
-from checkpoint.errors import CheckpointError, SaveError, UsageError
+from checkpoint.errors import SaveError, UsageError
 
 
 def close_session(session: Session, error: BaseException | None) -> None:
@@ -30,23 +31,21 @@ def close_session(session: Session, error: BaseException | None) -> None:
     if session.closed is not None:
         return
     status = "failed"
+    session.bury_abandoned()
     try:
         if error is None:
             _finish(session)
             status = "finished"
         else:
             status = _stop(session, error)
-    except CheckpointError as problem:
+    except Exception as problem:  # also what the user's own state raises when it is read
         if error is None:
             _stop(session, problem, with_state=False)
             raise
         session.voice.note(f"the state could not be saved as it stood: {problem}")
         _stop(session, error, with_state=False)
     finally:
-        session.closed = (
-            f"Run {session.short_id} of workflow {session.workflow!r} is over: its block was left. "
-            "Call its steps inside the block, and join threads before leaving it."
-        )
+        session.end()
         open_sessions.remove(session)
         if not session.is_over:
             session.journal.publish(session.summary(status))
@@ -70,6 +69,7 @@ def _finish(session: Session) -> None:
         fields, tree = session.flow.keeper.fields()
         line = session.append(RUN_KEY, "finished", f'{fields}"at":"{clock.now()}","steps":{session.steps}')
         session.flow.keeper.saved(tree, RUN_KEY)
+        session.end()
     session.journal.sync(line.number)
     forgotten = [record["call"] for record in session.progress.started(session.doubtful)]
     if forgotten:
@@ -92,6 +92,7 @@ def _stop(session: Session, error: BaseException, *, with_state: bool = True) ->
             try:
                 number = session.append(RUN_KEY, status, members).number
                 session.flow.keeper.saved_partly(tree)
+                session.end()
             except SaveError:
                 # The user's own error leaves the block and must not be hidden; without this record the run
                 # counts as crashed, and is continued all the same.
@@ -112,7 +113,8 @@ def _sync_quietly(session: Session, number: int | None) -> None:
 
 
 def _why(error: BaseException) -> str:
-    number = watch.stopped_by
+    # Signals stop what runs in the main thread; what was stopped elsewhere was not stopped by them.
+    number = watch.stopped_by if threading.current_thread() is threading.main_thread() else None
     if isinstance(error, KeyboardInterrupt):
         return checks.signal_name(signal.SIGINT)
     if number is not None and checks.is_interruption(error):

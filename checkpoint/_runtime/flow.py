@@ -29,7 +29,7 @@ class Flow:
 
     def is_overlapping(self, attempt: Attempt) -> bool:
         """Whether a call that begins now would run beside one that does not enclose it."""
-        return self._overlapped > 0 or len(self.active) > attempt.depth - 1
+        return self._overlapped > 0 or any(not attempt.is_within(other) for other in self.active)
 
     def pass_kept(self, attempt: Attempt) -> None:
         """Walk over a call whose saved result is handed out."""
@@ -46,6 +46,13 @@ class Flow:
             self.keeper.end_stretch(attempt.key)
             self.keeper.begin_body(attempt.key, attempt.nth)
         return self.keeper.fields(overlapping=attempt.overlapped)
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Undo `prepare`: the call's `started` record could not be written."""
+        if attempt.overlapped:
+            self._end_overlap()
+        elif not self._overlapped:
+            self.keeper.reopen()
 
     def enter(self, attempt: Attempt, tree: Tree) -> None:
         """Begin the body, after the record with `tree` was written."""

@@ -10,13 +10,17 @@ import json
 from typing import Protocol
 
 from checkpoint._core import changes, stretches
-from checkpoint._core.progress import SavedState
-from checkpoint._core.records import Tree
+from checkpoint._core.progress import SavedState, differing_fields
+from checkpoint._core.records import RUN_KEY, Tree
 from checkpoint._core.state_memory import Slot
 from checkpoint.errors import StateError
 
 # Below this many bytes a whole copy is never due: it would cost more than reading the changes.
 _WHOLE_COPY_FLOOR = 4096
+
+
+# On entry the state is as last saved, also if that was in the middle of the run's first stretch.
+_ENTERED_RUN = stretches.entered(RUN_KEY)
 
 
 class Codec(Protocol):
@@ -25,8 +29,10 @@ class Codec(Protocol):
     def encode(self, state: object, slot: Slot) -> Tree:
         """Return a tree that shares nothing mutable with `state`; unchanged parts are the same as the last time."""
 
-    def restore(self, state: object, tree: Tree, notes: list[str]) -> None:
-        """Make `state` equal to `tree`, in place."""
+    def restore(
+        self, state: object, tree: Tree, notes: list[str], *, was: Tree = None, slot: Slot | None = None
+    ) -> None:
+        """Make `state` equal to `tree`, in place; `was` is its tree as of now, so that only what differs is touched."""
 
 
 class History(Protocol):
@@ -60,9 +66,12 @@ class Keeper:
         self._memory = Slot()
         self._baseline = codec.encode(state, self._memory)
         self._saved: Tree = saved.tree if saved else None
-        # What the state was when the stretch began that was caught in the middle, and when a step last began or ended.
+        # What the state was when the stretch began that was caught in the middle, when a step last began or ended, and
+        # when the stretch was caught.
         self._base: Tree = saved.base if saved else None
         self._settled: Tree = self._saved
+        self._caught: Tree = self._saved
+        self._half = dict(saved.half) if saved else {}
         self._changed = False
         self._has_whole = saved is not None
         self._whole_size = len(_dump(self._saved)) if saved else 0
@@ -98,8 +107,29 @@ class Keeper:
             self._end()
 
     def _end(self) -> None:
-        self._baseline = self._codec.encode(self.state, self._memory)
+        tree = self._codec.encode(self.state, self._memory)
+        rest = self._without_half(tree)
+        if rest is not tree:
+            self._restore(rest)
+        elif self._stretches.has_partial() and not changes.equal(self._baseline, tree):
+            self._give_up_going_back()
+        self._baseline = rest
         self._stretches.end()
+
+    def reopen(self) -> None:
+        """Go on with the stretch that ended last: the call that was to end it did not come about."""
+        self._stretches.reopen()
+
+    def _without_half(self, tree: Tree) -> Tree:
+        for name in self._stretches.current if self._half else ():
+            if name in self._half:
+                tree = _with_fields_of(self._baseline, tree, self._half[name])
+        return tree
+
+    def _give_up_going_back(self) -> None:
+        # What has changed since would be lost.
+        fields = differing_fields(self._base, self._caught)
+        self._half.update({name: fields for name in self._stretches.take_partial() if name != _ENTERED_RUN})
 
     def begin_kept(self, key: str) -> None:
         """Begin the stretch after a call whose saved result is handed out."""
@@ -164,7 +194,7 @@ class Keeper:
         if self._stretches.is_replay():
             # The changes so far are in the saved state already: saving them would apply them twice.
             return "", self._saved
-        tree = self._codec.encode(self.state, self._memory)
+        tree = self._without_half(self._codec.encode(self.state, self._memory))
         field = self._state_field(tree, may_be_whole=False)
         ended = self._stretches.ended
         if not field and not ended:
@@ -176,7 +206,11 @@ class Keeper:
 
     def saved(self, tree: Tree, key: str) -> None:
         """Note that a record of call `key` with `fields()` is in the journal."""
-        self._stretches.saved(key, state_changed=self._changed)
+        if self._changed and self._stretches.has_partial():
+            self._give_up_going_back()
+        for name in self._stretches.ended if self._half else ():
+            self._half.pop(name, None)
+        self._stretches.saved(key)
         self._saved = self._settled = tree
         if not self._stretches.has_partial():
             self._base = tree
@@ -194,15 +228,16 @@ class Keeper:
     def _go_back(self) -> None:
         self._restore(self._base)
         self._baseline = self._base
-        self._stretches.forget_partial()
+        self._stretches.take_partial()
 
     def _restore(self, tree: Tree) -> None:
         try:
-            is_equal = changes.diff(self._codec.encode(self.state, self._memory), tree) is None
+            was = self._codec.encode(self.state, self._memory)
         except StateError:
-            is_equal = False  # what cannot be saved is taken back like every other change
-        if not is_equal:
-            self._codec.restore(self.state, tree, [])
+            self._codec.restore(self.state, tree, [])  # what cannot be saved is taken back like every other change
+            return
+        if was is not tree:
+            self._codec.restore(self.state, tree, [], was=was, slot=self._memory)
 
     def _state_field(self, tree: Tree, *, may_be_whole: bool) -> str:
         text = self._state_text(tree, may_be_whole=may_be_whole)

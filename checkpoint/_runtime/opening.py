@@ -1,5 +1,5 @@
 """
-The beginning and the end of a session: owns the run, reads what it has, and leaves it in order.
+The beginning of a session: owns the run, reads what it has, and says what is continued.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ def _follow_forks() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
+    created: dict[str, Any]  # the first record
     end: dict[str, Any]  # the last record that speaks of the run itself
     at: str  # when the last record was written
     notes: list[str]  # what opening found and mended
@@ -125,8 +126,7 @@ def _read(request: Request, run: str, journal: Journal) -> tuple[Session, _Past]
     session.run = request.make_run(session, state)
     last = json.loads(progress.run_records[-1]) if found else {}
     session.is_over = last.get("kind") == "finished"
-    session.created = created
-    return session, _Past(last, json.loads(found[-1]).get("at", "") if found else "", notes)
+    return session, _Past(created, last, json.loads(found[-1]).get("at", "") if found else "", notes)
 
 
 def _saved_state(progress: Progress, journal: Journal) -> SavedState:
@@ -146,11 +146,11 @@ def _saved_state(progress: Progress, journal: Journal) -> SavedState:
 def _announce(request: Request, session: Session, past: _Past) -> None:
     if session.is_over:
         session.voice.tell("idle", ago=clock.age_s(past.at))
-    elif session.created:
+    elif session.resumed:
         _record_opening(session)
-        why = past.end["why"] if past.end.get("kind") in ("stopped", "failed") else "crashed"
+        why = past.end.get("why", "an error") if past.end.get("kind") in ("stopped", "failed") else "crashed"
         session.voice.tell("continuing", ago=clock.age_s(past.at), why=why)
-        was, now = session.created.get("arguments", []), sys.argv[1:]
+        was, now = past.created.get("arguments", []), sys.argv[1:]
         if was != now and not sys.argv[0].endswith(_KERNELS):
             session.voice.note(checks.other_command(was, now))
     else:
@@ -163,7 +163,6 @@ def _announce(request: Request, session: Session, past: _Past) -> None:
 def _record_creation(session: Session) -> None:
     from checkpoint import __version__
 
-    session.created = {"arguments": sys.argv[1:]}
     fields, tree = session.flow.keeper.fields()
     members = (
         f'{fields}"at":"{clock.now()}","format":{FORMAT},"library":{quote(__version__)},'

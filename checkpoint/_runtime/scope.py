@@ -5,6 +5,7 @@ Who is calling: the run and the step a piece of code runs in, found by context o
 from __future__ import annotations
 
 import contextvars
+import threading
 from typing import TYPE_CHECKING
 
 from checkpoint._core.progress import Claims
@@ -22,17 +23,32 @@ class Scope:
         session: The session the scope belongs to.
         key: `run`, or the key of the step's call.
         depth: How many steps enclose calls made here.
-        claims: Counts equal calls made here.
     """
 
-    __slots__ = ("claims", "depth", "key", "session")
+    __slots__ = ("_claims", "depth", "key", "session")
 
     def __init__(self, session: Session, key: str, depth: int) -> None:
         self.session = session
         self.key = key
         self.depth = depth
-        self.claims = Claims()
+        self._claims = Claims()
 
+    def claim(self, digest: str) -> int:
+        """Return the occurrence of one more call with this digest."""
+        with _claiming:
+            return self._claims.claim(digest)
+
+    def release(self, digest: str, occurrence: int) -> None:
+        """Give back the occurrence of a call that did not complete."""
+        with _claiming:
+            self._claims.release(digest, occurrence)
+
+
+# One lock for all: it is held for less than a microsecond.
+_claiming = threading.Lock()
+
+# The last session that adopted this thread, which has no context of its own.
+_adopted = threading.local()
 
 current: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("checkpoint_scope", default=None)
 
@@ -66,6 +82,7 @@ def find_scope() -> Scope | None:
             raise RunClosedError(scope.session.closed, run=scope.session.id)
         return scope
     if not open_sessions:
+        _refuse_orphan()
         return None
     # In a forked child those of the parent are closed, but still there, so that their steps do not run unrecorded.
     candidates = [session for session in open_sessions if session.closed is None] or open_sessions
@@ -81,4 +98,13 @@ def find_scope() -> Scope | None:
     only = candidates[0]
     if only.closed is not None:
         raise RunClosedError(only.closed, run=only.id)
+    if threading.current_thread() is not threading.main_thread():
+        _adopted.session = only
     return only.root
+
+
+def _refuse_orphan() -> None:
+    # A thread that outlives its run must not go on unrecorded.
+    session = getattr(_adopted, "session", None)
+    if session is not None:
+        raise RunClosedError(session.closed or f"Run {session.short_id} is over.", run=session.id)

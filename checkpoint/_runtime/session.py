@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from checkpoint._core.lines import Chain
 from checkpoint._core.progress import Progress
 from checkpoint._core.records import RUN_KEY
 from checkpoint._runtime import clock
-from checkpoint._runtime.attempt import Attempt, error_members
+from checkpoint._runtime.attempt import Attempt
 from checkpoint._runtime.checks import (
     check_same_function,
     finished_run,
-    is_interruption,
+    run_over,
     signal_name,
 )
+from checkpoint._runtime.failing import record_failure
 from checkpoint._runtime.flow import Flow
 from checkpoint._runtime.scope import Scope
 from checkpoint._runtime.signals import watch
@@ -41,9 +43,7 @@ class Session:
     One process working on one run, from `_runtime.opening.open_session` to `close_session`.
 
     Attributes:
-        workflow: Name of the workflow.
-        id: The run's id.
-        key: What tells the workflow's runs apart, or None.
+        workflow, id, key: Which run it is.
         root: The scope of calls made outside every step.
         run: What the user holds of the run.
         resumed: Whether an earlier session worked on the run.
@@ -82,9 +82,9 @@ class Session:
         self.flow: Flow
         self.codec: Codec
         self.voice = Voice(self, reporter)
-        self.created: dict[str, Any] = {}
         self.doubtful = set(progress.tries)
         self._cut: tuple[BaseException, str] | None = None
+        self._abandoned: deque[tuple[Attempt, BaseException]] = deque()
         self._chain = chain
         self._functions: dict[str, Any] = {}
 
@@ -95,9 +95,14 @@ class Session:
 
     def cut_by(self, error: BaseException) -> str | None:
         """Return the innermost call that `error` came from, as a person would write it, or None."""
-        if self.flow.active:
-            return self.flow.active[-1].show()
-        return self._cut[1] if self._cut is not None and self._cut[0] is error else None
+        if self._cut is not None and self._cut[0] is error:
+            return self._cut[1]
+        return self.flow.active[-1].show() if self.flow.active else None
+
+    def note_cut(self, error: BaseException, attempt: Attempt) -> None:
+        """Remember the innermost call that `error` came from."""
+        if self._cut is None or self._cut[0] is not error:
+            self._cut = (error, attempt.show())
 
     def begin(self, attempt: Attempt) -> bool:
         """
@@ -117,11 +122,12 @@ class Session:
             if attempt in self.flow.active:
                 self.fail(attempt, error)
             else:
-                attempt.parent.claims.release(attempt.digest, attempt.occurrence)
+                attempt.parent.release(attempt.digest, attempt.occurrence)
             raise
 
     def _begin(self, attempt: Attempt) -> bool:
         watch.check()
+        self.bury_abandoned()
         with self.lock:
             self.check_open()
             self._check_function(attempt)
@@ -151,8 +157,12 @@ class Session:
         tried = self.progress.tries
         key = attempt.key.encode()
         attempt.number = tried.get(key, 0) + 1
-        fields, tree = self.flow.prepare(attempt)
-        line = self.append(attempt.key, "started", f'{fields}"at":"{clock.now()}",{attempt.started_members()}')
+        try:
+            fields, tree = self.flow.prepare(attempt)
+            line = self.append(attempt.key, "started", f'{fields}"at":"{clock.now()}",{attempt.started_members()}')
+        except BaseException:
+            self.flow.abandon(attempt)
+            raise
         self.flow.enter(attempt, tree)
         tried[key] = attempt.number
         self.doubtful.discard(key)
@@ -183,12 +193,12 @@ class Session:
         except SaveError as error:
             raise SaveError(
                 f"{attempt.show()} ran, but its result could not be saved: {error}",
-                path=error.path,
-                errno=getattr(error, "errno", None),
+                slug=error.slug,
+                **error.facts,
             ) from error
         if self.voice.wants_steps:
             self.voice.tell_step("completed", attempt, seconds)
-        self._end_critical(attempt)
+        self.end_critical(attempt)
         watch.check()
 
     def _remember(self, attempt: Attempt, line: bytes) -> None:
@@ -208,28 +218,17 @@ class Session:
 
         Never raises because of the record: it acknowledges nothing, and the user's error must get through.
         """
-        with self.lock:
-            if attempt not in self.flow.active:
-                self._end_critical(attempt)
-                return
-            if self._cut is None or self._cut[0] is not error:
-                self._cut = (error, attempt.show())
-            seconds = clock.seconds() - attempt.began_s if attempt.began_s else 0.0
-            kind = "interrupted" if is_interruption(error) else "failed"
-            attempt.parent.claims.release(attempt.digest, attempt.occurrence)
-            fields, tree = self.flow.leave_failed(attempt)
-            if self.closed is None:
-                members = f'{fields}"at":"{clock.now()}",{attempt.ended_members(seconds)},{error_members(error)}'
-                try:
-                    self.append(attempt.key, kind, members)
-                    self.flow.keeper.saved_partly(tree)
-                except SaveError:
-                    self.voice.note(
-                        f"that {attempt.show()} {kind} could not be recorded; it will run again all the same."
-                    )
-        if self.voice.wants_steps:
-            self.voice.tell_step(kind, attempt, seconds)
-        self._end_critical(attempt)
+        if isinstance(error, GeneratorExit):
+            # An async step may be closed by the garbage collector, at any moment of this very thread, which may
+            # hold the lock: the next call takes care of it.
+            self._abandoned.append((attempt, error))
+            return
+        record_failure(self, attempt, error)
+
+    def bury_abandoned(self) -> None:
+        """Record the interruption of steps that the garbage collector has closed."""
+        while self._abandoned:
+            record_failure(self, *self._abandoned.popleft())
 
     def save(self) -> None:
         """Save the state as it stands; durable when this returns."""
@@ -249,6 +248,10 @@ class Session:
         self.journal.append(line)
         self._chain.accept(line)
         return line
+
+    def end(self) -> None:
+        """Let nothing more be done; under the lock that the last record was appended under."""
+        self.closed = run_over(self.workflow, self.short_id)
 
     def check_open(self) -> None:
         """Raise RunClosedError if the run is not this process's to work on any more."""
@@ -283,7 +286,8 @@ class Session:
             self.voice.tell_step("kept", attempt, 0.0)
         watch.check()
 
-    def _end_critical(self, attempt: Attempt) -> None:
+    def end_critical(self, attempt: Attempt) -> None:
+        """Let a signal through that waited for the end of this call."""
         if attempt.holds_signals:
             attempt.holds_signals = False
             watch.end_critical()

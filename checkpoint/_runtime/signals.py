@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 # Frames of these modules are ours...
 _OWN = "checkpoint."
@@ -53,6 +53,13 @@ def is_own_code(frame: FrameType | None) -> bool:
     return False
 
 
+# Leaves the program in another way than by raising; see `Watch.enter`.
+Cancel: TypeAlias = Callable[[int, set[object]], bool]
+
+# What `Watch.leave` needs to know of an `enter`.
+Entered: TypeAlias = tuple[list[int], Cancel | None]
+
+
 class Watch:
     """
     The handlers of this process, and the signals they hold back.  One for the process: see `watch`.
@@ -65,21 +72,23 @@ class Watch:
         self.stopped_by: int | None = None
         self._entered = 0
         self._previous: dict[int, Any] = {}
+        self._users: dict[int, int] = {}
         self._held: list[int] = []
         self._critical = 0
         self._waiting: int | None = None
         self._resending: int | None = None
-        self._cancels: list[Callable[[int], bool]] = []
+        self._cancels: list[Cancel] = []
         self._announce: Callable[[int], None] | None = None
         self._resenders: list[int] = []
 
-    def enter(self, signals: Iterable[int], cancel: Callable[[int], bool] | None = None) -> list[int] | None:
+    def enter(self, signals: Iterable[int], cancel: Cancel | None = None) -> Entered | None:
         """
         Install handlers, if this is the main thread; signals that are ignored or handled outside Python are left alone.
 
         Args:
             signals: Signal numbers.
-            cancel: Called instead of raising; returns whether it has arranged for the program to be left.
+            cancel: Called instead of raising, with the number and the tasks that are cancelled already; returns
+                whether it has arranged for the program to be left.
 
         Returns:
             What `leave` needs, or None off the main thread.
@@ -93,21 +102,26 @@ class Watch:
         installed: list[int] = []
         # SIGINT first, and put back last: from the one to the other no Ctrl-C can raise in our own code.
         for number in sorted(signals, key=lambda number: number != signal.SIGINT):
-            previous = signal.getsignal(number)
-            if number in self._previous or previous in (signal.SIG_IGN, None):
-                continue
-            signal.signal(number, self._handle)
-            self._previous[number] = previous
+            if number not in self._previous:
+                previous = signal.getsignal(number)
+                if previous in (signal.SIG_IGN, None):
+                    continue
+                signal.signal(number, self._handle)
+                self._previous[number] = previous
+            self._users[number] = self._users.get(number, 0) + 1
             installed.append(number)
         self._entered += 1
-        self._cancels.append(cancel or (lambda number: False))
-        return installed
+        if cancel is not None:
+            self._cancels.append(cancel)
+        return installed, cancel
 
-    def leave(self, installed: list[int] | None) -> None:
-        """Put back the handlers that `enter` replaced, unless somebody has replaced ours meanwhile."""
-        if installed is None or not self._entered:
+    def leave(self, entered: Entered | None) -> None:
+        """Put back the handlers that nobody needs any more, unless somebody has replaced ours meanwhile."""
+        if entered is None or not self._entered:
             return  # off the main thread, or a forked child that leaves its parent's block
-        self._cancels.pop()
+        installed, cancel = entered
+        if cancel is not None:
+            self._cancels.remove(cancel)
         self._entered -= 1
         held: list[int] = []
         while not self._entered:
@@ -116,6 +130,9 @@ class Watch:
                 break
             time.sleep(_RESEND_AFTER_S / 5)  # so that none of them sends to a handler that is ours no more
         for number in reversed(installed):
+            self._users[number] -= 1
+            if self._users[number]:
+                continue  # workflows of several tasks may be left in any order
             previous = self._previous.pop(number)
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, previous)
@@ -149,6 +166,7 @@ class Watch:
             number, self._waiting = self._waiting, None
             if threading.current_thread() is threading.main_thread():
                 self._held.append(number)
+                self._resend_later()  # if the step raised, nobody calls `check`
             else:
                 self._resend(number)
 
@@ -191,13 +209,17 @@ class Watch:
         previous = self._previous.get(number)
         if callable(previous) and previous is not signal.default_int_handler:
             previous(number, frame)
-        elif not again and self._cancels and self._cancels[-1](number):
+        elif not again and self._cancel_tasks(number):
             return
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
             # Not by killing ourselves: process 1 of a container cannot, and `finally` blocks would not run.
             raise SystemExit(128 + number)
+
+    def _cancel_tasks(self, number: int) -> bool:
+        cancelled: set[object] = set()
+        return any([cancel(number, cancelled) for cancel in reversed(self._cancels)])
 
     def _resend_later(self) -> None:
         self._resenders.append(0)
@@ -212,12 +234,21 @@ class Watch:
         held = self._held[:1]
         if held:
             self._resending = held[0]
-            _thread.interrupt_main(signal.Signals(held[0]))
+            _send_to_main(held[0])
         self._resenders.pop()
 
     def _resend(self, number: int) -> None:
         self._held.append(number)
         self._resending = number
+        _send_to_main(number)
+
+
+def _send_to_main(number: int) -> None:
+    # A real signal where there is one: it wakes a main thread that sleeps or waits, which interrupt_main does not.
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:
         _thread.interrupt_main(signal.Signals(number))
 
 

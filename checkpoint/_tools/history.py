@@ -60,7 +60,10 @@ def find_run(store: Store, name: str) -> RunSummary:
         UsageError: None is meant, or several.
     """
     runs = store.runs()
-    for found in ([run for run in runs if run.workflow == name][:1], [run for run in runs if run.id.endswith(name)]):
+    for found in (
+        [run for run in runs if run.workflow == name][:1],
+        [run for run in runs if run.id.endswith(name)],
+    ):
         if len(found) == 1:
             return found[0]
         if found:
@@ -79,7 +82,7 @@ def read_history(store: Store, summary: RunSummary) -> RunHistory:
         if record["key"] != RUN_KEY:
             if record["kind"] == "started":
                 begun.setdefault(record["key"], record)
-                last[record["key"]] = {**record, "attempt": record["attempt"]}
+                last[record["key"]] = record
             else:
                 last[record["key"]] = {**record, "attempt": last[record["key"]]["attempt"]}
     calls = [_call(begun, key, last[key]) for key in begun]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from checkpoint.stores._ends import Ends, last_owner, read_ends, read_whole
+from checkpoint.stores._ends import Ends, last_owner, read_ends, read_header, read_whole
 from checkpoint.stores._failures import damaged, in_use, reading
 from checkpoint.stores._files import Files
 from checkpoint.stores._layout import DELETED, JOURNAL, LOCK, Layout, discard, traces
@@ -85,6 +85,10 @@ def _look(files: Files, path: str, run: str, wanted: Wanted) -> Ends | None:
     journal = os.path.join(path, JOURNAL)
     ends: Ends | None = None
     with reading(journal):
+        # Without the end, which is most of the reading: with a new key, every run there is comes by here.
+        header = read_header(files, journal)
+        if header is not None and header.workflow == wanted.workflow and header.key != wanted.key:
+            return None
         for _ in range(_LOOKS):
             ends = read_ends(files, journal)
             if ends is not None and ends.header is not None:

@@ -18,6 +18,9 @@ from checkpoint.stores._files import Files
 # Most first and last lines are shorter than this; longer ones take further reads.
 _CHUNK_BYTES = 64 * 1024
 
+# Enough for almost every first line; whether a run has another key is asked of all of them when one is chosen.
+_HEAD_BYTES = 4 * 1024
+
 _END_STATUS: dict[str, Status] = {"finished": "finished", "failed": "failed", "stopped": "stopped"}
 
 
@@ -30,11 +33,13 @@ class Header:
         workflow: Name of the workflow; the member `workflow`.
         key: What tells the workflow's runs apart, or None; the member `key_of_run`, since `key` is every line's own.
         command: Command line that created the run; the member `command`.
+        at: When the run was created, ISO 8601 in UTC; the member `at`, or empty.
     """
 
     workflow: str
     key: str | None
     command: tuple[str, ...]
+    at: str = ""
 
     @classmethod
     def parse(cls, line: bytes) -> Header | None:
@@ -48,6 +53,7 @@ class Header:
                 str(tree["workflow"]),
                 None if key is None else str(key),
                 tuple(str(word) for word in tree.get("command", ())),
+                str(tree.get("at", "")),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
@@ -79,6 +85,10 @@ class Ends:
         except ValueError:
             return "running"
         return _END_STATUS.get(kind, "running") if key == RUN_KEY else "running"
+
+    def age(self, run: str) -> tuple[str, str, str]:
+        """Return what sorts runs of all workflows by the time they were created; ids alone tell whole seconds."""
+        return run.partition("-")[0], self.header.at if self.header else "", run
 
     def summary(self, workflow: str, run: str) -> RunSummary:
         """Return what a listing shows."""
@@ -131,6 +141,19 @@ def read_ends(files: Files, path: str) -> Ends | None:
         return Ends(Header.parse(head[: newline + 1]), _last_line(files, descriptor, size))
     finally:
         files.close(descriptor)
+
+
+def read_header(files: Files, path: str) -> Header | None:
+    """Return what the first line of the journal at `path` says, or None if that takes a closer look."""
+    try:
+        descriptor = files.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        head = files.read(descriptor, _HEAD_BYTES, 0)
+    finally:
+        files.close(descriptor)
+    return Header.parse(head[: head.find(b"\n") + 1])
 
 
 def read_whole(files: Files, path: str) -> bytes:

@@ -65,6 +65,17 @@ def changed(path: str, what: str) -> SaveError:
     )
 
 
+def payload_changed(path: str, size: int) -> SaveError:
+    """Return the error for a payload whose memory changed between hashing and writing."""
+    return SaveError(
+        f"cannot save a value of {size} bytes in {path!r}: another thread changed it while it was saved. "
+        "What was saved before is safe. Copy the value before returning it, then run the same command again.",
+        slug="payload-changed",
+        path=path,
+        errno=None,
+    )
+
+
 def closed(run: str) -> RunClosedError:
     """Return the error for a journal that was given up."""
     return RunClosedError(

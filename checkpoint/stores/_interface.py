@@ -73,7 +73,12 @@ class Journal(Protocol):
         ...
 
     def put(self, digest: str, data: memoryview) -> None:
-        """Keep `data` under its SHA-256, durably before this returns; putting the same again is harmless."""
+        """
+        Keep `data` under its SHA-256, durably before this returns; putting the same again is harmless.
+
+        Raises:
+            SaveError: It could not be written; with the slug `payload-changed`, because `data` changed meanwhile.
+        """
         ...
 
     def get(self, digest: str, size: int) -> bytearray:
@@ -107,11 +112,19 @@ class Store(Protocol):
         ...
 
     def location(self, workflow: str | None = None, run: str | None = None) -> str:
-        """Return where the store, a workflow's runs or a run is kept, for people; whether it is there or not."""
+        """
+        Return where the store, a workflow's runs or a run is kept, for people.
+
+        Nothing is looked at or made: for what is missing, it is where that would be.
+        """
         ...
 
     def runs(self, workflow: str | None = None) -> list[RunSummary]:
-        """Return the runs of one workflow, or of all, newest first; reads little and verifies nothing."""
+        """
+        Return the runs of one workflow, or of all, newest first; reads little and verifies nothing.
+
+        There are none of an unknown workflow; a run that cannot be read is listed as `lost`.
+        """
         ...
 
     def open(self, workflow: str, *, key: str | None, fresh: bool, once: bool) -> tuple[str, Journal]:
@@ -132,7 +145,12 @@ class Store(Protocol):
         ...
 
     def read(self, workflow: str, run: str) -> bytes:
-        """Return every line that is whole, without owning the run: for looking at it, also while it is worked on."""
+        """
+        Return every line that is whole, without owning the run: for looking at it, also while it is worked on.
+
+        Raises:
+            StoreError: There is no such run, or it cannot be read.
+        """
         ...
 
     def delete(self, workflow: str, run: str) -> None:

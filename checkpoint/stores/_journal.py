@@ -266,12 +266,22 @@ class FileJournal:
             raise not_saved(error, self._path, "a record") from error
         if facts.st_size != self._end.size:
             what = f"it has {facts.st_size} bytes instead of {self._end.size}"
-        elif facts.st_ino != self._inode or facts.st_nlink != self._links:
+        # A backup may link the journal; only when the links change is it worth a look at the name.
+        elif facts.st_ino != self._inode or (facts.st_nlink != self._links and not self._is_in_place()):
             what = "it was removed or replaced"
         else:
+            self._links = facts.st_nlink
             return
         self._failure = changed(self._path, what)
         raise self._failure
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._files.lstat(self._path).st_ino == self._inode
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise not_saved(error, self._path, "a record") from error
 
     def _check_owned(self) -> None:
         # Before any lock: another thread may have held it when the child was forked.

@@ -1,7 +1,8 @@
 """
 The payload files of one run: written once under the SHA-256 of their contents, verified when read.
 
-It must never copy a payload in memory, and never hand back a byte that was not put.
+It must never copy a payload in memory as a whole, never keep one that is not its digest's, and never hand back a
+byte that was not put.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import re
 from contextlib import suppress
 from hashlib import sha256
 
-from checkpoint.errors import StoreError
-from checkpoint.stores._failures import damaged, not_saved, reading
+from checkpoint.errors import SaveError, StoreError
+from checkpoint.stores._failures import damaged, not_saved, payload_changed, reading
 from checkpoint.stores._files import Files
 
 # Hashed while it is still in the processor's cache, and large enough that the calls cost nothing.
@@ -23,6 +24,7 @@ _READ_BYTES = 256 * 1024
 _WRITE_BYTES = 16 * 1024 * 1024
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_TEMPORARY = re.compile(r"tmp-[0-9a-f]{16}")
 
 
 class Payloads:
@@ -93,7 +95,9 @@ class Payloads:
             if directory not in self._durable:
                 with suppress(FileExistsError):
                     self._files.make_directory(directory)
-        replace_whole(self._files, path, data, flushed=self._flushed)
+        # The bytes of a `bytes` cannot change; others may be an array that another thread still works on.
+        digest = None if isinstance(data.obj, bytes) else os.path.basename(path)
+        replace_whole(self._files, path, data, flushed=self._flushed, digest=digest)
         if self._flushed:
             for directory, parent in ((folder, self._root), (self._root, self._folder)):
                 if directory not in self._durable:
@@ -126,22 +130,61 @@ def write_whole(files: Files, descriptor: int, data: bytes | memoryview) -> None
         done += count
 
 
-def replace_whole(files: Files, path: str, data: bytes | memoryview, *, flushed: bool) -> None:
-    """Give `path` these contents in one step; durably with `flushed`, and leaving nothing behind on an OSError."""
+def replace_whole(
+    files: Files, path: str, data: bytes | memoryview, *, flushed: bool, digest: str | None = None
+) -> None:
+    """
+    Give `path` these contents in one step; durably with `flushed`, and leaving nothing behind on an error.
+
+    Raises:
+        SaveError: There is a `digest`, and what was written has another one.
+    """
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f"tmp-{os.urandom(8).hex()}")
     descriptor = files.create(temporary, os.O_WRONLY)
     try:
         try:
-            write_whole(files, descriptor, data)
+            if digest is None:
+                write_whole(files, descriptor, data)
+            elif _write_copied(files, descriptor, memoryview(data)) != digest:
+                raise payload_changed(path, len(data))
             if flushed:
                 files.flush(descriptor)
         finally:
             files.close(descriptor)
         files.replace(temporary, path)
-    except OSError:
+    except (OSError, SaveError):
         with suppress(OSError):
             files.remove(temporary)
         raise
     if flushed:
         files.flush_directory(folder)
+
+
+def remove_unfinished(files: Files, folder: str) -> None:
+    """Remove what killed writes left in a run that this process owns, as far as that goes: nothing refers to it."""
+    payloads = os.path.join(folder, "payloads")
+    _remove_temporaries(files, folder)
+    names: list[str] = []
+    with suppress(OSError):
+        names = files.names(payloads)
+    for name in names:
+        _remove_temporaries(files, os.path.join(payloads, name))
+
+
+def _remove_temporaries(files: Files, folder: str) -> None:
+    with suppress(OSError):
+        for name in files.names(folder):
+            if _TEMPORARY.fullmatch(name):
+                files.remove(os.path.join(folder, name))
+
+
+def _write_copied(files: Files, descriptor: int, data: memoryview) -> str:
+    """Write all of `data` and return the SHA-256 of what was written, whatever other threads do to it meanwhile."""
+    checksum = sha256()
+    for start in range(0, len(data), _READ_BYTES):
+        # A copy: between hashing and writing the memory itself could change.
+        chunk = bytes(data[start : start + _READ_BYTES])
+        checksum.update(chunk)
+        write_whole(files, descriptor, chunk)
+    return checksum.hexdigest()

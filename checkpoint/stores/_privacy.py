@@ -36,12 +36,16 @@ def check_way(files: Files, home: str) -> bool:
     private = True
     for path in _upwards(os.path.realpath(home))[1:]:
         facts = _maybe(files, path, follow=True)
-        if facts is None or facts.st_mode & stat.S_ISVTX:
+        if facts is None:
+            continue
+        # A container often runs as root in a directory of the user outside it: plain data is safe enough there.
+        private = private and _trusted(facts.st_uid)
+        # The sticky bit keeps others from exchanging what is in the directory, but not the directory's owner.
+        if facts.st_mode & stat.S_ISVTX:
             continue
         if facts.st_mode & _WORLD:
             raise not_private(path, "everybody can write in it")
-        # A container often runs as root in a directory of the user outside it: plain data is safe enough there.
-        private = private and _trusted(facts.st_uid) and not _shared(facts)
+        private = private and not _shared(facts)
     return private
 
 

@@ -23,6 +23,7 @@ from checkpoint.stores._journal import FileJournal
 from checkpoint.stores._layout import DELETED, JOURNAL, LOCK, Layout, Place, boot_id, discard, traces
 from checkpoint.stores._names import is_run_id, workflow_name
 from checkpoint.stores._ownership import Ownership, read_mark, take, workflow_lock
+from checkpoint.stores._payloads import remove_unfinished
 from checkpoint.stores._privacy import check_directory, check_facts
 from checkpoint.stores._recovery import End, Recovered, recover
 
@@ -106,12 +107,12 @@ class FileStore:
         with reading(self.home):
             folders = self._workflow_folders() if workflow is None else [self._layout.workflow(workflow)]
             found = [
-                summary
+                found_run
                 for folder in folders
                 for run in self._layout.run_ids(folder)
-                if (summary := self._summary(folder, run)) is not None
+                if (found_run := self._summary(folder, run)) is not None
             ]
-        return sorted(found, key=lambda summary: summary.id, reverse=True)
+        return [summary for _, summary in sorted(found, key=lambda found_run: found_run[0], reverse=True)]
 
     def read(self, workflow: str, run: str) -> bytes:
         """Return the whole lines of a run, as they are now."""
@@ -170,6 +171,7 @@ class FileStore:
                 check_facts(path, self._files.fstat(descriptor))
                 mark = read_mark(self._files, os.path.join(place.folder, LOCK), boot_id(self._files))
             recovered = recover(self._files, path, place.run, descriptor, mark)
+            remove_unfinished(self._files, place.folder)
         journal = FileJournal(self._files, place, ownership, descriptor, recovered)
         journal.settle()
         return journal
@@ -180,8 +182,8 @@ class FileStore:
         except FileNotFoundError:
             return []
 
-    def _summary(self, folder: str, run: str) -> RunSummary | None:
-        """Return what a listing shows of a run, or None if it was never begun."""
+    def _summary(self, folder: str, run: str) -> tuple[tuple[str, str, str], RunSummary] | None:
+        """Return the age of a run and what a listing shows of it, or None if it was never begun."""
         path = os.path.join(folder, run)
         workflow = workflow_name(os.path.basename(folder))
         try:
@@ -190,7 +192,8 @@ class FileStore:
                 return None
         except OSError:
             ends = None
-        return (ends or Ends(None, b"")).summary(workflow, run)
+        ends = ends or Ends(None, b"")
+        return ends.age(run), ends.summary(workflow, run)
 
     def _find(self, workflow: str, run: str) -> str:
         folder = os.path.join(self._layout.workflow(workflow), run)

@@ -15,7 +15,7 @@ from typing import Any
 
 from checkpoint._core.records import Line, RunSummary
 from checkpoint.stores._ends import check_first, ends_of, last_owner
-from checkpoint.stores._failures import changed, closed, damaged, forked, in_use, unknown_run
+from checkpoint.stores._failures import changed, closed, damaged, forked, in_use, payload_changed, unknown_run
 from checkpoint.stores._interface import Journal, PicklePolicy
 from checkpoint.stores._names import directory_name, new_run_id, random_digits
 
@@ -80,13 +80,14 @@ class MemoryStore:
         """List runs, newest first."""
         with self._lock:
             found = [
-                ends_of(kept.data).summary(name, run)
+                (ends.age(run), ends.summary(name, run))
                 for name, runs in self._workflows.items()
                 if workflow in (None, name)
                 for run, kept in runs.items()
                 if kept.lines
+                for ends in [ends_of(kept.data)]
             ]
-        return sorted(found, key=lambda summary: summary.id, reverse=True)
+        return [summary for _, summary in sorted(found, key=lambda found_run: found_run[0], reverse=True)]
 
     def read(self, workflow: str, run: str) -> bytes:
         """Return the lines of a run, as they are now."""
@@ -158,7 +159,10 @@ class MemoryJournal:
     def put(self, digest: str, data: memoryview) -> None:
         """Keep a copy of a payload."""
         self._check_usable()
-        self._kept.payloads[digest] = bytes(data)
+        kept = bytes(data)
+        if not isinstance(data.obj, bytes) and sha256(kept).hexdigest() != digest:
+            raise payload_changed(f"{self.location}/payloads/{digest}", len(kept))
+        self._kept.payloads[digest] = kept
 
     def get(self, digest: str, size: int) -> bytearray:
         """Return a copy of a payload, verified."""

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoint._core.binding import Binder
+from checkpoint._core.binding_signature import is_constant
 from checkpoint.errors import FingerprintError, UsageError
 
 LOCK = threading.Lock()
@@ -250,6 +251,60 @@ def test_default_given_as_an_equal_value() -> None:
     made = binder(mutable)
 
     assert "x=1" == made.identity(made.bind(1, ()))
+
+
+def test_default_that_was_changed() -> None:
+    """A default that was changed since the step was made is another value; changed back it is the default again."""
+    rows: list[int] = []
+
+    def step(x: Any, seen: Any = rows) -> None: ...
+
+    made = binder(step)
+    rows.append(1)
+    changed = made.identity(made.bind(1))
+    rows.clear()
+
+    assert ["seen=[1],x=1", "x=1"] == [changed, made.identity(made.bind(1))]
+
+
+def test_default_that_was_changed_into_one_without_value() -> None:
+    """A default that has lost its lasting value is named."""
+    rows: list[object] = []
+
+    def step(x: Any, seen: Any = rows) -> None: ...
+
+    made = binder(step)
+    rows.append(LOCK)
+    with pytest.raises(FingerprintError) as caught:
+        made.identity(made.bind(1))
+
+    assert "seen" == caught.value.argument
+
+
+def test_default_whose_own_method_raises() -> None:
+    """A default that cannot say what it is does not end the import; it is known by being the default."""
+
+    class Broken:
+        def __checkpoint_key__(self) -> object:
+            raise ValueError("not yet")
+
+    def step(x: Any, way: Any = Broken()) -> None: ...  # noqa: B008 - made once, on purpose
+
+    made = binder(step)
+
+    assert "x=1" == made.identity(made.bind(1))
+
+
+@pytest.mark.parametrize("default", [(), (1, ("a", None)), inspect.Parameter.KEYWORD_ONLY, len, binder, dict])
+def test_constant_defaults(default: object) -> None:
+    """What can never change is known by being the same object."""
+    assert is_constant(default)
+
+
+@pytest.mark.parametrize("default", [[], ([],), {}, object(), functools.partial(len)])
+def test_defaults_that_may_change(default: object) -> None:
+    """Anything else is compared."""
+    assert not is_constant(default)
 
 
 def test_ignored_parameters() -> None:

@@ -338,6 +338,28 @@ def test_malformed_records_are_unloadable(fields: dict[str, Any]) -> None:
     assert "align('x')" == caught.value.call
 
 
+DEEP: Any = 5
+for _ in range(5_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"tagged": DEEP}, {"tagged": {"$int": DEEP}}, {"tagged": {"$npy": {"dtype": DEEP}}}, {"codec": DEEP}),
+        *({"codec": "json", "payload": DEEP, "size": 1}, {"codec": "json", "payload": "0" * 64, "size": DEEP}),
+        *({"codec": "pickle", "data": "", "size": DEEP}, {"codec": "pickle", "data": "", "size": 0, "buffers": [DEEP]}),
+        {"codec": "pickle", "data": "", "size": 0, "main": DEEP, "hmac": "0" * 64},
+    ],
+    ids=lambda fields: "-".join(fields),
+)
+def test_deep_records_are_unloadable(fields: dict[str, Any]) -> None:
+    """A record with any member 5,000 levels deep ends in an UnloadableError too."""
+    with pytest.raises(UnloadableError) as caught:
+        decode(encode(1), fields)
+    assert "align('x')" == caught.value.call
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"\xff", b"[" * 100_000, b"1" * 5000], ids=["empty", "torn", "bytes", "deep", "long"]
 )

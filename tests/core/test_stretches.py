@@ -63,7 +63,7 @@ def test_ended_stretches_are_listed_once() -> None:
     stretches.begin(after("a.0"))
     stretches.end()
     assert (entered(RUN_KEY), after("a.0")) == stretches.ended
-    stretches.saved("b.0", state_changed=False)
+    stretches.saved("b.0")
     assert () == stretches.ended
     stretches.begin(after("a.0"))
     assert stretches.is_replay("b.0")
@@ -100,7 +100,7 @@ def test_partial() -> None:
     """A stretch that was caught in the middle is partial until the state went back."""
     stretches = make(partial=(after("a.0"),))
     assert (True, False) == (stretches.is_partial(after("a.0")), stretches.is_partial(after("b.0")))
-    stretches.forget_partial()
+    stretches.take_partial()
     assert not stretches.is_partial(after("a.0"))
 
 

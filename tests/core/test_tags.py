@@ -228,6 +228,7 @@ def test_fortran_order_is_kept() -> None:
     [
         *(np.float64(1.5), np.float64("nan"), np.float64("-0.0"), np.float32(0.1), np.float16(2), np.longdouble(1)),
         *(np.int8(-5), np.uint64(2**64 - 1), np.bool_(True), np.complex128(1 - 2j), np.str_("é"), np.bytes_(b"x")),
+        *(np.str_(""), np.str_("a\0"), np.str_("\0"), np.str_("\ud800"), np.bytes_(b""), np.bytes_(b"a\0")),
         *(np.datetime64("2024-01-01"), np.datetime64("NaT"), np.timedelta64(5, "h")),
         np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")])[0],
     ],
@@ -236,6 +237,18 @@ def test_fortran_order_is_kept() -> None:
 def test_every_numpy_scalar_comes_back(scalar: Any) -> None:
     """A numpy scalar keeps its class and its value; it never becomes Python's number."""
     assert same(scalar, through(scalar))
+
+
+def test_a_numpy_text_keeps_its_nuls() -> None:
+    """NULs at the end of a numpy text come back, which numpy's own comparison and pickle ignore."""
+    assert ["a\0", b"a\0\0"] == [str.__str__(through(np.str_("a\0"))), bytes(through(np.bytes_(b"a\0\0")))]
+
+
+def test_a_uuid_keeps_how_it_was_made() -> None:
+    """Whether a UUID is safe comes back, though comparing ignores it, and its text stays plain if that is unknown."""
+    unsafe, plain = uuid.UUID(int=5, is_safe=uuid.SafeUUID.unsafe), uuid.UUID(int=5)
+    assert [uuid.SafeUUID.unsafe, uuid.SafeUUID.unknown] == [through(unsafe).is_safe, through(plain).is_safe]
+    assert {"$uuid": str(plain)} == tags.encode(plain, "r", None)
 
 
 def test_a_numpy_float_is_readable() -> None:
@@ -316,6 +329,11 @@ ARRAY = np.arange(2)
         (DAG, "result", "over and over"),
         (TOWER, "result[0][0]", "too deeply"),
         (np.zeros(1, dtype=np.dtype([("a", "i1"), ("b", "i8")], align=True)), "result", "no plain description"),
+        (np.zeros(1, dtype=np.dtype([("a", "i8")], align=True)), "result", "no plain description"),
+        (np.zeros(1, dtype=np.dtype("f8", metadata={"unit": "m"})), "result", "no plain description"),
+        (np.zeros(1, dtype=[("a", np.dtype("f8", metadata={"unit": "m"}), (2,))]), "result", "no plain description"),
+        (np.zeros(3, dtype="V0"), "result", "no memory"),
+        (np.zeros(1, dtype="V0")[0], "result", "without any memory"),
         ({"k": [object()]}, "result['k'][0]", "is an object"),
         ({(1, object()): 5}, "result[<tuple>][1]", "is an object"),
         ({1: {object()}}, "result[1]{...}", "is an object"),
@@ -409,6 +427,12 @@ def test_local_classes_are_refused() -> None:
         {"$npy": {"dtype": "<i1", "scalar": True, "value": "5"}},
         {"$npy": {"dtype": "<i4", "shape": [1], "payload": "00", "size": 4}},
         {"$npy": {"dtype": 5, "shape": [], "data": ""}},
+        {"$npy": {"dtype": "<U0", "shape": [10**12], "data": ""}},
+        {"$npy": {"dtype": "|V0", "scalar": True, "data": ""}},
+        {"$npy": {"dtype": "<f8", "scalar": True, "text": ""}},
+        {"$npy": {"dtype": "<U1", "scalar": True, "text": 5}},
+        {"$npy": {"dtype": "<U1", "scalar": True, "text": "/w=="}},
+        *({"$fraction": "1e3"}, {"$fraction": "1.5"}, {"$fraction": " 1"}, {"$uuid": f"{uuid.UUID(int=5)}[odd]"}),
     ],
     ids=lambda tree: json.dumps(tree)[:60],
 )

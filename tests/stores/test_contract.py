@@ -290,6 +290,22 @@ def test_payload_that_is_not_its_digest_is_damage(store: Store, writer: Any) -> 
         first.journal.get(digest, 3)
 
 
+def test_payload_that_changes_while_it_is_saved_is_refused(store: Store, writer: Any) -> None:
+    """Memory that is not what was hashed is not kept, so that nothing acknowledged can be unreadable."""
+    first = writer(store).begin()
+    data = bytearray(600_000)
+    digest = hashlib.sha256(data).hexdigest()
+    data[-1] = 1
+    with pytest.raises(SaveError) as caught:
+        first.journal.put(digest, memoryview(data))
+    assert ("payload-changed", None) == (caught.value.slug, caught.value.errno)
+    with pytest.raises(DamagedRunError, match="missing"):
+        first.journal.get(digest, len(data))
+    data[-1] = 0
+    first.journal.put(digest, memoryview(data))
+    assert data == first.journal.get(digest, len(data))
+
+
 def test_runs_are_listed_newest_first(store: Store, writer: Any) -> None:
     """A listing shows which runs there are and how they ended."""
     for kind in ("finished", "stopped", "failed"):
@@ -373,6 +389,13 @@ def test_location_is_where_a_run_says_it_is(store: Store, writer: Any) -> None:
     assert first.journal.location == store.location("align", first.run)
     assert store.location("align", first.run).startswith(store.location("align"))
     assert store.location("align").startswith(store.location())
+
+
+def test_location_of_what_is_missing_is_where_it_would_be(store: Store) -> None:
+    """Asking where something is kept neither fails nor makes it."""
+    run = "20261122T100000-abcd"
+    assert store.location("nothing", run).endswith(run)
+    assert [] == store.runs("nothing")
 
 
 def test_pickle_policy_is_told(store: Store) -> None:

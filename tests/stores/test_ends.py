@@ -102,3 +102,53 @@ def test_first_record_saved_while_looking(home: Path, writer: Any) -> None:
     with pytest.raises(RunInUseError) as caught:
         writer(FileStore(home, _files=Late()))
     assert session.run == caught.value.run
+
+
+class WatchedFiles(Files):
+    """Files that remember how much was asked for by each read, and whose clock stands still."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def read(self, descriptor: int, size: int, offset: int) -> bytes:
+        """Read, and note the size."""
+        self.asked.append(size)
+        return super().read(descriptor, size, offset)
+
+    def now(self) -> float:
+        """Return the same time always."""
+        return 1_800_000_000.0
+
+
+def test_choosing_reads_only_the_beginning_of_runs_of_other_keys(home: Path, writer: Any) -> None:
+    """A new key costs one short read for each run that is there."""
+    files = WatchedFiles()
+    store = FileStore(home, _files=files)
+    for key in ("a", "b"):
+        session = writer(store, key=key).begin()
+        session.append(members=f'"value":"{"y" * 100_000}"')
+        session.close()
+    files.asked.clear()
+    store.open("align", key="c", fresh=False, once=False)
+    assert [4096, 4096] == files.asked
+
+
+def test_long_first_record_of_another_key_is_read_whole(home: Path, writer: Any) -> None:
+    """A first record that is longer than a short read still tells whose run it is."""
+    store = FileStore(home)
+    session = writer(store, key="a")
+    tree = {"format": 1, "workflow": "align", "key_of_run": "a", "state": "x" * 10_000}
+    session.save("run", "created", json.dumps(tree)[1:-1])
+    session.close()
+    assert session.run != writer(store, key="b").run
+    assert session.run == writer(store, key="a").run
+
+
+def test_runs_of_one_second_are_listed_by_their_first_record(home: Path, writer: Any) -> None:
+    """Ids tell whole seconds; runs of several workflows that began in the same one are still newest first."""
+    store = FileStore(home, _files=WatchedFiles())
+    names = [f"flow-{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        tree = {"format": 1, "workflow": name, "key_of_run": None, "at": f"2027-01-15T08:00:00.{number}00Z"}
+        writer(store, name).save("run", "created", json.dumps(tree)[1:-1])
+    assert names[::-1] == [summary.workflow for summary in store.runs()]

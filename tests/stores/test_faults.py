@@ -7,6 +7,7 @@ Whatever happens, the next session finds every line that was acknowledged, and n
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -204,7 +205,7 @@ def test_interrupted_append_is_cut_off_by_a_sync(
     assert b"".join(session.submitted[:3]) == (session.path / "journal.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("change", ["longer", "shorter", "removed", "linked"])
+@pytest.mark.parametrize("change", ["longer", "shorter", "removed", "replaced", "only in a copy"])
 def test_changed_journal_is_noticed_before_writing(home: Path, writer: Any, change: str) -> None:
     """A second writer, or a journal that was removed or replaced, stops the session; nothing is repaired."""
     session = writer(FileStore(home)).begin()
@@ -215,14 +216,58 @@ def test_changed_journal_is_noticed_before_writing(home: Path, writer: Any, chan
         os.truncate(path, 10)
     elif change == "removed":
         path.unlink()
+    elif change == "replaced":
+        (session.path / "other").write_bytes(path.read_bytes())
+        (session.path / "other").replace(path)
     else:
         os.link(path, session.path / "other")
+        session.append()
+        path.unlink()
     size = path.stat().st_size if path.exists() else None
     for slug in ("journal-changed", "saving-stopped"):
         with pytest.raises(SaveError) as caught:
             session.append()
         assert slug == caught.value.slug
     assert size == (path.stat().st_size if path.exists() else None)
+
+
+def test_linked_copy_of_an_open_run_is_not_in_the_way(home: Path, writer: Any) -> None:
+    """A backup by hard links, made or removed while the run is open, changes nothing."""
+    session = writer(FileStore(home)).begin()
+    backup = home / "backup"
+    os.link(session.path / "journal.jsonl", backup)
+    session.save()
+    backup.unlink()
+    session.save()
+    session.close()
+    assert session.submitted == writer(FileStore(home)).submitted
+
+
+def test_failed_look_at_a_linked_journal_can_be_repeated(home: Path, faulty: Callable[..., Any], writer: Any) -> None:
+    """When it cannot be said whether a journal was replaced, nothing is written; the next append looks again."""
+    files = faulty()
+    session = writer(FileStore(home, _files=files)).begin()
+    os.link(session.path / "journal.jsonl", home / "backup")
+    files.at, files.fault = files.count + 1, "EIO"
+    with pytest.raises(SaveError) as caught:
+        session.append()
+    assert ("not-saved", errno.EIO) == (caught.value.slug, caught.value.errno)
+    session.save()
+
+
+def test_unfinished_writes_of_a_dead_session_are_removed(home: Path, writer: Any) -> None:
+    """What a killed write left is gone when the run is opened again; other files stay."""
+    session = writer(FileStore(home)).begin()
+    digest = session.put(b"abc")
+    session.close()
+    folder = session.path / "payloads" / digest[:2]
+    for left in (session.path, folder):
+        (left / "tmp-0123456789abcdef").write_bytes(b"half")
+    (folder / "tmp-mine").write_bytes(b"")
+    again = writer(FileStore(home))
+    assert [digest, "tmp-mine"] == sorted(path.name for path in folder.iterdir())
+    assert [] == list(session.path.glob("tmp-*"))
+    assert b"abc" == again.journal.get(digest, 3)
 
 
 def test_failed_put_leaves_no_file(home: Path, faulty: Callable[..., Any], writer: Any) -> None:
@@ -243,6 +288,27 @@ def test_failed_put_leaves_no_file(home: Path, faulty: Callable[..., Any], write
     assert failed > 5
     files.at = -1
     assert [] == list(session.path.glob("payloads/*/tmp-*"))
+    session.save()
+
+
+def test_payload_that_changes_while_it_is_written_leaves_no_file(
+    home: Path, faulty: Callable[..., Any], writer: Any
+) -> None:
+    """Memory that another thread changes between two writes is noticed before the payload gets its name."""
+    files = faulty()
+    session = writer(FileStore(home, _files=files)).begin()
+    data = bytearray(600_000)
+    digest = hashlib.sha256(data).hexdigest()
+    write = files.write
+
+    def change(descriptor: int, chunk: Any) -> int:
+        data[-1] = 1
+        return int(write(descriptor, chunk))
+
+    files.write = change
+    with pytest.raises(SaveError, match="another thread changed it"):
+        session.journal.put(digest, memoryview(data))
+    assert [] == [path for path in session.path.glob("payloads/*/*")]
     session.save()
 
 

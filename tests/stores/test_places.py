@@ -101,6 +101,15 @@ def test_sticky_parent_is_trusted(tmp_path: Path, writer: Any) -> None:
     assert writer(FileStore(tmp_path / "sticky" / "home")).journal.private
 
 
+@needs_root
+def test_sticky_parent_of_another_user_is_used_but_not_private(tmp_path: Path, writer: Any) -> None:
+    """The owner of a sticky directory can exchange everything in it."""
+    (tmp_path / "sticky").mkdir()
+    (tmp_path / "sticky").chmod(0o1777)
+    os.chown(tmp_path / "sticky", 12345, -1)
+    assert not writer(FileStore(tmp_path / "sticky" / "home")).journal.private
+
+
 @pytest.mark.parametrize("level", ["", "runs", "runs/align"])
 def test_group_writable_directory_is_used_but_not_private(
     home: Path, writer: Any, level: str, monkeypatch: pytest.MonkeyPatch

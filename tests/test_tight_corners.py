@@ -1,0 +1,258 @@
+"""
+Corners where a promise was once broken: each of these programs lost, repeated or mixed up something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from checkpoint import checkpointed, errors, workflow
+from checkpoint._runtime.signals import watch
+from checkpoint.stores import MemoryStore
+
+
+class Fail(Exception):
+    """What a step raises."""
+
+
+def kinds(store: MemoryStore) -> list[str]:
+    run = store.runs()[0]
+    return [line.split(b'"')[7].decode() for line in store.read(run.workflow, run.id).splitlines()]
+
+
+def keys(store: MemoryStore, kind: str) -> list[bytes]:
+    run = store.runs()[0]
+    lines = [line.split(b'"') for line in store.read(run.workflow, run.id).splitlines()]
+    return [line[3] for line in lines if line[7] == kind.encode()]
+
+
+def test_new_work_before_a_stretch_that_was_cut() -> None:
+    """A step that failed and now succeeds, before a stretch that an error had cut, loses and doubles nothing."""
+    store, broken = MemoryStore(), {"b"}
+
+    @checkpointed
+    def work(item: str) -> str:
+        if item in broken:
+            raise Fail
+        return item
+
+    def session() -> Any:
+        with workflow("w", store=store) as run:
+            done = run.state.setdefault("done", [])
+            for item in "abc":
+                try:
+                    done.append(work(item))
+                except Fail:
+                    continue
+            if broken:
+                raise Fail
+        return run.state
+
+    with pytest.raises(Fail):
+        session()
+    broken.clear()
+    assert {"done": ["a", "c", "b"]} == session()
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_functions_that_differ_in_what_they_hold(swapped: bool) -> None:
+    """Functions of one name that close over other functions, or have other defaults, are refused, never mixed up."""
+
+    def make(change: Any) -> Any:
+        @checkpointed
+        def work(text: str) -> str:
+            return str(change(text))
+
+        return work
+
+    def scaled(factor: int) -> Any:
+        @checkpointed
+        def scale(number: int, factor: int = factor) -> int:
+            return number * factor
+
+        return scale
+
+    for first, second, argument in ((make(str.upper), make(str.lower), "Ab"), (scaled(2), scaled(3), 5)):
+        if swapped:
+            first, second = second, first
+        with workflow("w", store=MemoryStore()), pytest.raises(errors.UsageError, match="Two different functions"):
+            first(argument)
+            second(argument)
+
+
+def test_lambdas_share_a_name() -> None:
+    """Two lambdas of a module are two functions of one name."""
+    first, second = checkpointed(lambda number: number * 2), checkpointed(lambda number: number + 1)
+    with workflow("w", store=MemoryStore()), pytest.raises(errors.UsageError, match="<lambda>"):
+        first(1)
+        second(1)
+
+
+def test_equal_calls_of_threads_have_numbers_of_their_own() -> None:
+    """Threads that make the same call at the same time never share its occurrence."""
+    store, threads, calls = MemoryStore(), 8, 50
+    interval = sys.getswitchinterval()
+
+    @checkpointed
+    def work() -> int:
+        return 1
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with workflow("w", store=store):
+            crew = [threading.Thread(target=lambda: [work() for _ in range(calls)]) for _ in range(threads)]
+            for thread in crew:
+                thread.start()
+            for thread in crew:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert threads * calls == len(set(keys(store, "completed")))
+
+
+def test_nothing_after_the_end() -> None:
+    """A thread that outlives its run is refused, and the journal ends with the run's end."""
+    store, begun, left, refused = MemoryStore(), threading.Event(), threading.Event(), []
+
+    @checkpointed
+    def work(number: int) -> int:
+        return number
+
+    def late() -> None:
+        work(1)
+        begun.set()
+        left.wait()
+        try:
+            work(2)
+        except errors.RunClosedError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=late)
+    with workflow("w", store=store):
+        thread.start()
+        begun.wait()
+    left.set()
+    thread.join()
+    assert ("finished", 1) == (kinds(store)[-1], len(refused))
+
+
+def test_task_cancelled_before_it_began() -> None:
+    """A call that never began takes no number from an equal one, which a rerun would not find again."""
+    store, ran = MemoryStore(), []
+
+    @checkpointed
+    async def fetch(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async def session(cancel: bool) -> None:
+        async with workflow("w", store=store):
+            if cancel:
+                task = asyncio.create_task(fetch(1))
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await fetch(1)
+            if cancel:
+                raise Fail
+
+    with pytest.raises(Fail):
+        asyncio.run(session(cancel=True))
+    asyncio.run(session(cancel=False))
+    assert [1] == ran
+
+
+def test_abandoned_coroutine_is_recorded_later() -> None:
+    """A step that is closed in the middle of another one's record waits for the next; it never locks the run up."""
+    store = MemoryStore()
+
+    @checkpointed
+    async def waits() -> None:
+        await asyncio.sleep(0)
+
+    @checkpointed
+    def work() -> int:
+        return 1
+
+    with workflow("w", store=store) as run:
+        coroutine: Any = waits()
+        coroutine.send(None)
+        with run._session.lock:
+            coroutine.close()
+        work()
+    assert 1 == kinds(store).count("interrupted")
+
+
+def test_error_after_a_caught_ctrl_c_keeps_its_traceback() -> None:
+    """An error that has nothing to do with an earlier Ctrl-C is not taken for reported."""
+    with pytest.raises(Fail) as caught, workflow("w", store=MemoryStore()):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise Fail
+    assert not hasattr(caught.value, "__checkpoint_reported__")
+
+
+def test_signal_held_by_a_critical_step_that_raises() -> None:
+    """The signal that waited for a critical step is delivered although the step fails."""
+
+    @checkpointed(critical=True)
+    def work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise Fail
+
+    with pytest.raises(KeyboardInterrupt), workflow("w", store=MemoryStore()):
+        try:
+            work()
+        except Fail:
+            threading.Event().wait(5)
+    assert watch.stopped_by == signal.SIGINT
+
+
+def test_two_tasks_leave_their_runs_in_any_order() -> None:
+    """While one of two concurrent runs is open, its signals are handled, whoever came first."""
+
+    async def one(key: str, entered: asyncio.Event, leave: asyncio.Event) -> None:
+        async with workflow("w", key=key, store=MemoryStore()):
+            entered.set()
+            await leave.wait()
+
+    async def both() -> tuple[bool, bool]:
+        events = [asyncio.Event() for _ in range(4)]
+        first = asyncio.create_task(one("1", events[0], events[1]))
+        await events[0].wait()
+        second = asyncio.create_task(one("2", events[2], events[3]))
+        await events[2].wait()
+        events[1].set()
+        await first
+        between = signal.getsignal(signal.SIGTERM) == watch._handle
+        events[3].set()
+        await second
+        return between, signal.getsignal(signal.SIGTERM) == watch._handle
+
+    assert (True, False) == asyncio.run(both())
+
+
+def test_change_after_a_start_that_failed() -> None:
+    """What is changed between a step that could not begin and the next one is not lost."""
+    store = MemoryStore()
+
+    @checkpointed
+    def work(number: int) -> int:
+        if number < 0:
+            raise Fail
+        return number
+
+    with workflow("w", store=store) as run:
+        run.state["bad"] = object()
+        with pytest.raises(errors.StateError):
+            work(1)
+        del run.state["bad"]
+        run.state["x"] = 2
+        with pytest.raises(Fail):
+            work(-1)
+        assert {"x": 2} == run.state
