@@ -8,17 +8,26 @@ import asyncio
 import signal
 import sys
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from checkpoint import checkpointed, errors, workflow
 from checkpoint._runtime.signals import watch
-from checkpoint.stores import MemoryStore
+from checkpoint.stores import FileStore, MemoryStore
 
 
 class Fail(Exception):
     """What a step raises."""
+
+
+@dataclass
+class Point:
+    """A result that is saved as data, by its class."""
+
+    x: int
 
 
 def kinds(store: MemoryStore) -> list[str]:
@@ -256,3 +265,39 @@ def test_change_after_a_start_that_failed() -> None:
         with pytest.raises(Fail):
             work(-1)
         assert {"x": 2} == run.state
+
+
+def test_key_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a usable key data is saved all the same, and what has to be pickled comes with the error."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CHECKPOINT_KEY_FILE", str(tmp_path / "file" / "key"))
+
+    @checkpointed
+    def work(value: Any) -> Any:
+        return Point(1) if value == "data" else Fail
+
+    def session() -> Any:
+        with workflow("w", store=FileStore(tmp_path / "home")):
+            found = work("data")
+            with pytest.raises(errors.UnsavableError, match="CHECKPOINT_KEY_FILE") as caught:
+                work("pickle")
+            assert caught.value.value is Fail
+            raise Fail(found)
+
+    for _ in range(2):
+        with pytest.raises(Fail) as caught:
+            session()
+        assert (Point(1),) == caught.value.args
+
+
+def test_memory_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept in memory makes no file, not even a key."""
+    monkeypatch.setenv("CHECKPOINT_KEY_FILE", str(tmp_path / "key"))
+
+    @checkpointed
+    def work() -> Any:
+        return Fail
+
+    with workflow("w", store=MemoryStore()):
+        assert Fail is work()
+    assert [] == list(tmp_path.iterdir())

@@ -20,6 +20,7 @@ import hashlib
 import json
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 from checkpoint._core import codec_reading
@@ -30,7 +31,7 @@ from checkpoint._core.pickles_culprit import find_unsavable
 from checkpoint._core.records import Encoded
 from checkpoint._core.tags_words import NotTree
 from checkpoint._core.tags_writing import TreeWriter
-from checkpoint.errors import UnsavableError
+from checkpoint.errors import StoreError, UnsavableError
 
 # Longer JSON goes into a payload, so that a journal stays a list of lines that a person can read.
 INLINE_TEXT = 32 * 1024
@@ -105,7 +106,9 @@ class Codec:
                 members = {"codec": codec, "payload": digest, "size": len(data)}
                 payloads = {**payloads, digest: memoryview(data)}
             if sealed_for is not None:
-                members["hmac"] = seal(self._secret(), sealed_for, digest, members)
+                # Without a usable key the work is not thrown away: the seal is needed only to import a class's module.
+                with suppress(StoreError):
+                    members["hmac"] = seal(self._secret(), sealed_for, digest, members)
         parts = [] if "payload" in members else [f'"tagged":{text}']
         if members:
             parts.append(json_text(members)[1:-1])
@@ -126,7 +129,16 @@ class Codec:
             self._check(value, pickled)
         except NotPickle as error:
             raise _unsavable(value, call) from (error.__cause__ or error)
-        return self._seal_pickle(pickled, call_key)
+        try:
+            return self._seal_pickle(pickled, call_key)
+        except StoreError as error:
+            raise UnsavableError(
+                f"{call} returned a value that has to be pickled, and pickles cannot be signed: {error}",
+                slug="unsavable-without-key",
+                call=call,
+                path=refusal.path,
+                value=value,
+            ) from error
 
     def _check(self, value: object, pickled: Pickled) -> None:
         kind = type(value)

@@ -25,7 +25,7 @@ from checkpoint._runtime.scope import disown, open_sessions
 from checkpoint._runtime.secret import load_secret
 from checkpoint._runtime.session import Session
 from checkpoint.errors import DamagedRunError, UsageError
-from checkpoint.stores import Journal, Store
+from checkpoint.stores import Journal, MemoryStore, Store
 
 # Arguments of a notebook's kernel: a new connection file every time, so that comparing says nothing.
 _KERNELS = ("ipykernel_launcher.py", "colab_kernel_launcher.py")
@@ -87,6 +87,12 @@ def open_session(request: Request) -> Session:
 
 
 @functools.cache
+def _process_secret() -> bytes:
+    # What is kept in memory is never read by another process, and needs no file on the disk.
+    return os.urandom(32)
+
+
+@functools.cache
 def _follow_forks() -> None:
     # Once in a process, with its first run: a hook cannot be taken away again.
     if hasattr(os, "register_at_fork"):
@@ -118,7 +124,9 @@ def _read(request: Request, run: str, journal: Journal) -> tuple[Session, _Past]
             reason="it belongs to another workflow",
         )
     session = Session(request.workflow, run, request.key, journal, lines.Chain.resume(data), progress, request.reporter)
-    session.codec = Codec(load_secret, request.store.pickle)
+    session.codec = Codec(
+        _process_secret if isinstance(request.store, MemoryStore) else load_secret, request.store.pickle
+    )
     notes = list(journal.notes)
     saved = _saved_state(progress, journal) if found else None
     state, codec = request.make_state(saved, notes)
