@@ -7,6 +7,7 @@ signals are sent from outside, and the runs are kept in that directory, not amon
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -50,6 +51,8 @@ _PATIENCE_S = 60.0
 
 def main() -> int:
     """Run the demonstration; returns 0 only if the interrupted run ended like an uninterrupted one."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only must not end it
     with tempfile.TemporaryDirectory(prefix="checkpoint-demo-") as place:
         broken, whole = Path(place, "interrupted"), Path(place, "uninterrupted")
         for directory in (broken, whole):
