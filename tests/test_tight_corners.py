@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint import checkpointed, errors, workflow
+from checkpoint import checkpointed, current_run, errors, workflow
 from checkpoint._runtime.signals import watch
 from checkpoint.stores import FileStore, MemoryStore
 
@@ -301,3 +301,106 @@ def test_memory_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with workflow("w", store=MemoryStore()):
         assert Fail is work()
     assert [] == list(tmp_path.iterdir())
+
+
+def test_overlapping_call_that_could_not_begin() -> None:
+    """A call that fails to begin beside others leaves no trace of having overlapped: later failures are taken back."""
+    inside, go = threading.Barrier(3), threading.Event()
+
+    @checkpointed
+    def slow(number: int) -> int:
+        inside.wait()
+        go.wait()
+        return number
+
+    @checkpointed
+    def bad() -> None:
+        run.state["half"] = 1
+        raise Fail
+
+    with workflow("w", store=MemoryStore()) as run:
+        crew = [threading.Thread(target=slow, args=(number,)) for number in (1, 2)]
+        for thread in crew:
+            thread.start()
+        inside.wait()
+        run.state["bad"] = object()
+        with pytest.raises(errors.StateError):
+            bad()
+        del run.state["bad"]
+        go.set()
+        for thread in crew:
+            thread.join()
+        with pytest.raises(Fail):
+            bad()
+        assert {} == run.state
+
+
+def test_call_of_a_task_that_outlived_its_step() -> None:
+    """A failing call made for a step that is over takes nothing back from the step that runs beside it."""
+
+    waits, began, changed, failed = (asyncio.Event() for _ in range(4))
+    tasks: list[Any] = []
+
+    @checkpointed
+    async def inner() -> None:
+        began.set()
+        await changed.wait()
+        raise Fail
+
+    async def later() -> None:
+        await waits.wait()
+        with pytest.raises(Fail):
+            await inner()
+        failed.set()
+
+    @checkpointed
+    async def outer() -> None:
+        tasks.append(asyncio.create_task(later()))
+
+    @checkpointed
+    async def other() -> None:
+        waits.set()
+        await began.wait()
+        current_run().state["other"] = "done"  # type: ignore[index]  # the state is a dict here
+        changed.set()
+        await failed.wait()
+
+    async def main() -> Any:
+        async with workflow("w", store=MemoryStore()) as run:
+            await outer()
+            await other()
+            await tasks[0]
+        return run.state
+
+    assert {"other": "done"} == asyncio.run(main())
+
+
+def test_workflows_left_in_another_order() -> None:
+    """After workflows that were not left inside out, steps just run again."""
+
+    @checkpointed
+    def work(number: int) -> int:
+        return number
+
+    first, second = (workflow(name, store=MemoryStore()) for name in "ab")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert 1 == work(1)
+    second.__exit__(None, None, None)
+    assert 2 == work(2)
+
+
+def test_exit_of_a_thread_is_not_a_signal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stops a run in a thread is not mistaken for the signal that stopped one in the main thread before."""
+    with pytest.raises(SystemExit), workflow("w", store=MemoryStore()):
+        signal.raise_signal(signal.SIGTERM)
+
+    def leave() -> None:
+        with pytest.raises(SystemExit), workflow("x", store=MemoryStore(), output="lines"):
+            raise SystemExit(2)
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    thread.join()
+    assert "stopped by SystemExit" in capsys.readouterr().err
