@@ -14,7 +14,7 @@ from checkpoint.errors import UsageError
 # Errors that say that somebody wants the program to stop, not that the step's work failed.
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
-# Closures that hold different values of these types make different functions of the same code.
+# Functions of the same code that hold different values of these types are different functions.
 _PLAIN = (str, int, float, bool, bytes, tuple, type(None))
 
 
