@@ -75,6 +75,7 @@ class Run(Generic[S]):
 
         Steps save it anyway.  In a rerun the state is found as saved here; if the rerun then walks over the step
         before this point, the code after that step runs again from its beginning, with the state as it was there.
+        Before the first step there is no such place: the code runs again on the state as saved here.
 
         Raises:
             StateError: It holds a value that cannot be saved.

@@ -294,3 +294,30 @@ def test_forked_child_that_leaves_the_block() -> None:
     assert 0 == status
     assert "2 steps" in repr(run)
     assert "finished" == store.runs("threads")[0].status
+
+
+def test_thread_that_had_called_no_step_when_the_run_was_cut_short() -> None:
+    """Its first step is refused: nobody would know that it ran."""
+    ran: list[str] = []
+
+    @checkpointed(name="late")
+    def late() -> None:
+        ran.append("late")
+
+    outcome: list[BaseException | None] = []
+    go = threading.Event()
+
+    def work() -> None:
+        go.wait()
+        try:
+            late()
+        except errors.RunClosedError as error:
+            outcome.append(error)
+
+    with pytest.raises(KeyboardInterrupt), workflow("cut"):
+        thread = threading.Thread(target=work)
+        thread.start()
+        raise KeyboardInterrupt
+    go.set()
+    thread.join()
+    assert ([], 1) == (ran, len(outcome))

@@ -17,7 +17,10 @@ runs a second time; this module says whether the changes it makes then are new o
   If something else has, the fields that it had changed by then are *half* done: what the stretch does to them
   when it runs again is dropped.
 * Calls that overlap in time have no order: they end no stretch.  When the last of them is over, one
-  stretch begins that bears all their names.
+  stretch begins that bears all their names, and those of kept calls that were walked over meanwhile.
+* Neither have calls that several threads or tasks make by turns: a rerun may walk over them in another order, so that
+  what followed the last of them follows another one.  While nothing changes between such kept calls, a stretch
+  after one of them is a replay only if all of theirs are contained.
 """
 
 from __future__ import annotations
@@ -57,6 +60,9 @@ class Contained:
     repeated: frozenset[str]
 
 
+# How the names of stretches begin that follow a call.
+_AFTER = "after "
+
 # What follows a call's digest in the name of a stretch after the first of equal calls, or its first failure.
 _FIRST = ("0", "0!1")
 
@@ -78,13 +84,15 @@ class Stretches:
         self._families: dict[str, set[str]] = {}
         self._partial = set(partial)
         self._current: tuple[str, ...] = (entered(RUN_KEY),)
+        # Whether this stretch may be the one that followed another call before, whose stretch is not contained.
+        self._in_place_of_new = False
         self._last: tuple[str, ...] = ()
         self._ended: list[str] = []
         self._joined: list[str] = []
 
     def is_replay(self, ender: str | None = None) -> bool:
         """Whether the saved state contains the stretch that runs now; `ender` is the key of the call that ends it."""
-        if not self._current:
+        if not self._current or self._in_place_of_new:
             return False
         enders = self._load()
         for name in self._current:
@@ -95,6 +103,13 @@ class Stretches:
                 if family is not None and ender not in family:
                     return False
         return True
+
+    def is_new(self) -> bool:
+        """Whether what followed a call when it ran, here or before kept calls just now, is not in the saved state."""
+        if self._in_place_of_new:
+            return True
+        enders = self._load() if self._current else {}
+        return any(name not in enders and name.startswith(_AFTER) for name in self._current)
 
     def _load(self) -> dict[str, str]:
         if self._enders is None:
@@ -134,7 +149,8 @@ class Stretches:
 
     def end(self) -> None:
         """End the stretch that runs now, by the beginning of a call or the end of a body."""
-        self._ended.extend(self._current)
+        known = self._load() if self._in_place_of_new else {}
+        self._ended.extend(name for name in self._current if name not in known)
         self._last, self._current = self._current, ()
 
     def discard(self) -> None:
@@ -152,17 +168,18 @@ class Stretches:
         self._current = ()
         self._ended.clear()
 
-    def begin(self, *names: str) -> None:
-        """Begin a stretch."""
+    def begin(self, *names: str, in_place_of_new: bool = False) -> None:
+        """Begin a stretch; `in_place_of_new`: the one that ended was new (see `is_new`), and has changed nothing."""
         self._current = names
+        self._in_place_of_new = in_place_of_new
 
     def join(self, name: str) -> None:
-        """Remember the name of one of several overlapping calls, for the stretch that follows them all."""
+        """Remember the name of a call, for the stretch that follows it and those that overlap with it."""
         self._joined.append(name)
 
     def begin_joined(self) -> None:
-        """Begin the stretch that follows overlapping calls, after the last of them."""
-        self._current = tuple(self._joined)
+        """Begin the stretch that follows a call or overlapping ones, after the last of them."""
+        self.begin(*self._joined)
         self._joined.clear()
 
     def has_partial(self) -> bool:

@@ -10,7 +10,7 @@ from json.encoder import encode_basestring_ascii as quote
 
 from checkpoint._core.records import RUN_KEY
 from checkpoint._runtime import checks, clock
-from checkpoint._runtime.scope import open_sessions
+from checkpoint._runtime.scope import adopt_threads, open_sessions
 from checkpoint._runtime.session import Session
 from checkpoint._runtime.signals import watch
 from checkpoint.errors import SaveError, UsageError
@@ -47,6 +47,8 @@ def close_session(session: Session, error: BaseException | None) -> None:
     finally:
         session.end()
         open_sessions.remove(session)
+        if error is not None:
+            adopt_threads(session)
         if not session.is_over:
             session.journal.publish(session.summary(status))
         session.journal.close()

@@ -21,10 +21,17 @@ def record_failure(session: Session, attempt: Attempt, error: BaseException) -> 
 
     The record acknowledges nothing, so that it is not flushed, and that it cannot be written is only said.
     """
+    try:
+        _record(session, attempt, error)
+    finally:
+        # Whatever went wrong: later calls must not be taken for a part of a critical step, which no signal cuts.
+        session.end_critical(attempt)
+
+
+def _record(session: Session, attempt: Attempt, error: BaseException) -> None:
     kind = "interrupted" if is_interruption(error) else "failed"
     with session.lock:
         if attempt not in session.flow.active:
-            session.end_critical(attempt)
             return
         seconds = clock.seconds() - attempt.began_s if attempt.began_s else 0.0
         session.note_cut(error, attempt)
@@ -41,4 +48,3 @@ def record_failure(session: Session, attempt: Attempt, error: BaseException) -> 
                 )
     if session.voice.wants_steps:
         session.voice.tell_step(kind, attempt, seconds)
-    session.end_critical(attempt)

@@ -33,9 +33,11 @@ class Flow:
 
     def pass_kept(self, attempt: Attempt) -> None:
         """Walk over a call whose saved result is handed out."""
-        if not self.is_overlapping(attempt):
-            self.keeper.end_stretch(attempt.key)
-            self.keeper.begin_kept(attempt.key)
+        if self.is_overlapping(attempt):
+            # What follows those that run follows this one too: the next rerun may come to it last.
+            self.keeper.join(attempt.key)
+        else:
+            self.keeper.pass_kept(attempt.key, is_aside=attempt.here != attempt.parent.here)
 
     def prepare(self, attempt: Attempt) -> tuple[str, Tree]:
         """End what the beginning of a call ends; returns `Keeper.fields` for its `started` record."""
@@ -71,11 +73,11 @@ class Flow:
         """Leave a completed call, after the record with `tree` was written."""
         self.keeper.saved(tree, attempt.key)
         self.active.remove(attempt)
+        self.keeper.join(attempt.key)
         if attempt.overlapped:
-            self.keeper.join(attempt.key)
             self._end_overlap()
         else:
-            self.keeper.begin_after(attempt.key)
+            self.keeper.begin_joined()
 
     def leave_failed(self, attempt: Attempt) -> tuple[str, Tree]:
         """Leave a call that raised: half a step's changes never stay; returns `Keeper.failure_fields`."""

@@ -56,10 +56,15 @@ class Keeper:
         codec: Reads and restores it.
         saved: What the journal has, or None for a run without records.
         history: Knows the stretches that the journal's state contains.
+
+    Attributes:
+        is_over: Whether the run has finished, so that whatever a stretch changes is in the saved state already: also
+            after a step that had failed, and is refused now.
     """
 
     def __init__(self, state: object, codec: Codec, saved: SavedState | None, history: History) -> None:
         self.state = state
+        self.is_over = False
         self._codec = codec
         self._stretches = stretches.Stretches(history.contained, saved.partial if saved else ())
         self._history = history
@@ -86,7 +91,7 @@ class Keeper:
         """End the stretch that runs now, by call `ender`; drop its changes if the saved state has them already."""
         if not self._stretches.current:
             return
-        if self._stretches.is_replay(ender):
+        if self.is_over or self._stretches.is_replay(ender):
             self._restore(self._baseline)
             self._stretches.discard()
             return
@@ -131,12 +136,22 @@ class Keeper:
         fields = differing_fields(self._base, self._caught)
         self._half.update({name: fields for name in self._stretches.take_partial() if name != _ENTERED_RUN})
 
-    def begin_kept(self, key: str) -> None:
-        """Begin the stretch after a call whose saved result is handed out."""
+    def pass_kept(self, key: str, *, is_aside: bool) -> None:
+        """
+        End the stretch that runs now, by a call whose saved result is handed out; begin the stretch after it.
+
+        `is_aside` says that another thread or task makes the call than the one whose calls have an order.
+        """
+        is_new, before = is_aside and self._stretches.is_new(), self._baseline
+        self.end_stretch(key)
+        self.begin_kept(key, in_place_of_new=is_new and changes.equal(before, self._baseline))
+
+    def begin_kept(self, key: str, *, in_place_of_new: bool = False) -> None:
+        """Begin the stretch after a call whose saved result is handed out; see `Stretches.begin`."""
         name = stretches.after(key)
         if self._stretches.is_partial(name):
             self._go_back()
-        self._stretches.begin(name)
+        self._stretches.begin(name, in_place_of_new=in_place_of_new)
 
     def begin_body(self, key: str, nth: int) -> None:
         """Prepare for the body of a call, before its `started` record; `nth` counts its tries in this session."""
@@ -148,10 +163,6 @@ class Keeper:
         """Begin the stretch that begins with the body of a call."""
         self._stretches.begin(stretches.entered(key))
 
-    def begin_after(self, key: str) -> None:
-        """Begin the stretch after a call that completed."""
-        self._stretches.begin(stretches.after(key))
-
     def begin_after_failure(self, key: str, nth: int) -> None:
         """Take back what the body changed since a step last began or ended; begin the stretch after the failure."""
         self._restore(self._settled)
@@ -160,11 +171,11 @@ class Keeper:
         self._stretches.begin(stretches.after_failure(key, nth))
 
     def join(self, key: str, nth: int | None = None) -> None:
-        """Note the end of an overlapping call; `nth` says that it raised."""
+        """Note the end of a call for the name of the stretch that follows; `nth` says that it raised."""
         self._stretches.join(stretches.after(key) if nth is None else stretches.after_failure(key, nth))
 
     def begin_joined(self) -> None:
-        """Begin the stretch that follows overlapping calls."""
+        """Begin the stretch that follows a call that completed, or several that overlapped."""
         self._stretches.begin_joined()
 
     def suspend(self) -> None:
@@ -221,7 +232,7 @@ class Keeper:
 
     def take_back_replay(self) -> None:
         """Take back what a replayed stretch changed, before the session ends in the middle of it."""
-        if self._stretches.is_replay():
+        if self.is_over or self._stretches.is_replay():
             self._restore(self._baseline)
             self._stretches.discard()
 

@@ -21,7 +21,7 @@ from checkpoint._runtime import checks, clock
 from checkpoint._runtime.flow import Flow
 from checkpoint._runtime.keeper import Keeper
 from checkpoint._runtime.reporter import Reporter
-from checkpoint._runtime.scope import disown, open_sessions
+from checkpoint._runtime.scope import disown, open_here, open_sessions
 from checkpoint._runtime.secret import load_secret
 from checkpoint._runtime.session import Session
 from checkpoint.errors import DamagedRunError, UsageError
@@ -82,7 +82,7 @@ def open_session(request: Request) -> Session:
     except BaseException:
         journal.close()
         raise
-    open_sessions.append(session)
+    open_here(session)
     return session
 
 
@@ -133,7 +133,7 @@ def _read(request: Request, run: str, journal: Journal) -> tuple[Session, _Past]
     session.flow = Flow(Keeper(state, codec, saved, progress))
     session.run = request.make_run(session, state)
     last = json.loads(progress.run_records[-1]) if found else {}
-    session.is_over = last.get("kind") == "finished"
+    session.is_over = session.flow.keeper.is_over = last.get("kind") == "finished"
     return session, _Past(created, last, json.loads(found[-1]).get("at", "") if found else "", notes)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from checkpoint._core.lines import Verdict
 from checkpoint.stores._ends import Ends, last_owner, read_ends, read_header, read_whole
 from checkpoint.stores._failures import damaged, in_use, reading
 from checkpoint.stores._files import Files
@@ -120,7 +121,8 @@ def _refuse(journal: str, run: str, ends: Ends | None) -> NoReturn:
         raise damaged(journal, run, "it is missing, but records had been saved in it", slug="lost-run")
     if not ends.begun:
         raise damaged(journal, run, "it is empty, but records had been saved in it", slug="lost-run")
-    raise damaged(journal, run, "its first record is damaged, so that it is not known for which key it is")
+    reason = "its first record is damaged, so that it is not known for which key it is"
+    raise damaged(journal, run, reason, Verdict("damaged", 0, 0, line=1, reason=reason))
 
 
 def _is_dead(files: Files, path: str) -> bool:

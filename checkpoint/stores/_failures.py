@@ -113,10 +113,12 @@ def damaged(path: str, run: str, reason: str, verdict: Verdict | None = None, sl
             path=path,
             format=verdict.version,
         )
+    # A payload is read when its call is reached: by then the session is open, and other steps may have run.
+    said = "Its step was not run again" if slug == "damaged-payload" else "Nothing was changed and nothing was run"
     where = f" at line {verdict.line} (byte {verdict.size})" if verdict is not None and verdict.line else ""
     return DamagedRunError(
         f"cannot continue run {short_id(run)}: {path!r} cannot be relied on{where}: {reason}. "
-        "Nothing was changed and nothing was run. Restore the run's directory from a copy, or give the run up: begin a "
+        f"{said}. Restore the run's directory from a copy, or give the run up: begin a "
         f"new one with fresh=True, or delete its directory, which `checkpoint path {short_id(run)}` shows.",
         slug=slug,
         path=path,

@@ -190,7 +190,9 @@ class FileJournal:
         try:
             self._ownership.release()
         except OSError as error:
-            raise not_saved(error, self._path, "the last records") from error
+            # What was flushed is there, whatever closing says: to speak of a loss would make the user repeat work.
+            if not self._place.durable or self._acknowledged.count < self._end.count:
+                raise not_saved(error, self._path, "the last records") from error
 
     def _lead(self, end: End) -> None:
         """Flush for every thread that waits, and acknowledge all lines up to `end`."""
@@ -207,11 +209,12 @@ class FileJournal:
         finally:
             with self._lock:
                 self._flushing = False
+                # First: whatever interrupts what follows, nobody may wait for ever.  They go on when the lock is free.
+                self._flushed.notify_all()
                 if done:
                     self._acknowledge(end)
                 elif failure is not None:
                     self._give_up(not_saved(failure, self._path, f"record {end.count - 1}"))
-                self._flushed.notify_all()
         if failure is not None:
             raise not_saved(failure, self._path, f"record {end.count - 1}") from failure
 

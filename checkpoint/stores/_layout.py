@@ -78,9 +78,10 @@ class Layout:
         private = check_way(self.files, self.home)
         self._make_way(self.home)
         private = check_directory(self.files, self.home, follow=True) and private
+        self._make_way(self.runs)
         folder = self.workflow(workflow)
+        self.make(folder)
         for directory in (self.runs, folder):
-            self.make(directory)
             private = check_directory(self.files, directory) and private
         return folder, private
 
@@ -94,6 +95,11 @@ class Layout:
         while not self._exists(directory):
             missing.append(directory)
             directory = os.path.dirname(directory)
+        if missing and self.durable:
+            # What stands here without anything in it may be what an earlier process made just before it died, so that
+            # its own name is not durable.  Where we cannot look, we cannot have made it.
+            with suppress(PermissionError):
+                self.files.flush_directory(os.path.dirname(directory))
         for path in reversed(missing):
             self.make(path)
             if self.durable:

@@ -14,8 +14,18 @@ from hashlib import sha256
 from typing import Any
 
 from checkpoint._core.records import Line, RunSummary
+from checkpoint.errors import SaveError
 from checkpoint.stores._ends import check_first, ends_of, last_owner
-from checkpoint.stores._failures import changed, closed, damaged, forked, in_use, payload_changed, unknown_run
+from checkpoint.stores._failures import (
+    changed,
+    closed,
+    damaged,
+    forked,
+    in_use,
+    payload_changed,
+    stopped,
+    unknown_run,
+)
 from checkpoint.stores._interface import Journal, PicklePolicy
 from checkpoint.stores._names import directory_name, new_run_id, random_digits
 
@@ -117,6 +127,7 @@ class MemoryJournal:
         self._kept = kept
         self._process = os.getpid()
         self._closed = False
+        self._failure: SaveError | None = None
         kept.owned = True
 
     @property
@@ -136,29 +147,30 @@ class MemoryJournal:
 
     def records(self) -> bytes:
         """Return every line."""
-        self._check_usable()
+        self._check_writable()
         return self._kept.data
 
     def append(self, line: Line) -> None:
         """Add a line."""
-        self._check_usable()
+        self._check_writable()
         kept = self._kept
         if line.number != len(kept.lines):
             what = f"it has {len(kept.lines)} records, and record {line.number} was to follow"
-            raise changed(self.location, what)
+            self._failure = changed(self.location, what)
+            raise self._failure
         if not line.number:
             check_first(line, kept.workflow, kept.key)
         kept.lines.append(line.data)
 
     def sync(self, number: int) -> None:
         """Return at once: nothing here outlives the process."""
-        self._check_usable()
+        self._check_writable()
         if number >= len(self._kept.lines):
             raise ValueError(f"line {number} was not appended: the journal has {len(self._kept.lines)}")
 
     def put(self, digest: str, data: memoryview) -> None:
         """Keep a copy of a payload."""
-        self._check_usable()
+        self._check_writable()
         kept = bytes(data)
         if not isinstance(data.obj, bytes) and sha256(kept).hexdigest() != digest:
             raise payload_changed(f"{self.location}/payloads/{digest}", len(kept))
@@ -187,6 +199,11 @@ class MemoryJournal:
         if not self._closed and self._process == os.getpid():
             self._closed = True
             self._kept.owned = False
+
+    def _check_writable(self) -> None:
+        self._check_usable()
+        if self._failure is not None:
+            raise stopped(self._failure)
 
     def _check_usable(self) -> None:
         if self._process != os.getpid():

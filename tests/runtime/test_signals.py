@@ -17,6 +17,7 @@ from checkpoint import checkpointed, workflow
 from checkpoint._runtime import signals
 from checkpoint._runtime.signals import watch
 from checkpoint.stores import MemoryStore
+from checkpoint.testing import Crashes
 from tests.conftest import Scripts
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
@@ -189,6 +190,15 @@ def test_critical_step_that_fails_after_a_signal() -> None:
             work(1)
             raise AssertionError("the signal was lost") from None
     assert isinstance(caught.value, KeyboardInterrupt)
+
+
+def test_critical_step_whose_end_cannot_be_recorded() -> None:
+    """Whatever goes wrong at the end of a critical step, later signals do not wait for it."""
+    with Crashes().inside("push"), block():
+        checkpointed(critical=True, name="push")(work.__wrapped__)(1)
+
+    with pytest.raises(KeyboardInterrupt), block():
+        struck(signal.SIGINT)
 
 
 def frames() -> Any:
