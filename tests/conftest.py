@@ -1,16 +1,14 @@
 """
-What every test gets: runs and keys in a directory of its own, silence on stderr, and children that die with it.
-
-The guard is autouse: a test that forgets about it could write into the developer's real runs.
+What every test gets: runs and keys in a directory of its own, and children that die with it.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,45 +19,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Longer than any child of a test needs, much shorter than the time limit of a test.
 CHILD_TIMEOUT_S = 60.0
 
-_homes = itertools.count()
-
-
-def _guarded(base: Path) -> dict[str, str]:
-    return {
-        "CHECKPOINT_HOME": str(base / "home"),
-        "CHECKPOINT_KEY_FILE": str(base / "config" / "key"),
-        "XDG_CONFIG_HOME": str(base / "config"),
-        "XDG_STATE_HOME": str(base / "state"),
-        "CHECKPOINT_OUTPUT": "off",
-    }
-
-
-@pytest.fixture(scope="session")
-def guarded_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory beneath which every test keeps its runs; only this user can enter it."""
-    root = tmp_path_factory.mktemp("guarded")
-    root.chmod(0o700)
-    return root
-
-
-@pytest.fixture(scope="session", autouse=True)
-def guard_session(guarded_root: Path) -> Iterator[None]:
-    """Keep fixtures that outlive a test away from real runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("CHECKPOINT_")]:
-            patch.delenv(name)
-        for name, path in _guarded(guarded_root / "session").items():
-            patch.setenv(name, path)
-        yield
-
 
 @pytest.fixture(autouse=True)
-def guard(guarded_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the test a home and a key of its own; nothing of it exists until the library makes it."""
-    base = guarded_root / str(next(_homes))
-    base.mkdir(mode=0o700)
-    for name, path in _guarded(base).items():
-        monkeypatch.setenv(name, path)
+def guard(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """
+    Keep the platform's own directories away too, for tests of where runs are kept by default.
+
+    That no test reaches the developer's runs is what the library's own plugin sees to, here as everywhere; it gives
+    each test a directory of its own, in which nothing exists until the library makes it.
+    """
+    base = Path(os.environ["CHECKPOINT_HOME"]).parent
+    assert base.parent.name.startswith("checkpoint-tests-") and os.environ["CHECKPOINT_OUTPUT"] == "off"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(base / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(base / "state"))
     return base
 
 
@@ -165,6 +137,53 @@ def scripts(tmp_path: Path, default_signals: None) -> Iterator[Scripts]:
     runner = Scripts(tmp_path)
     yield runner
     runner.end()
+
+
+class Faults:
+    """
+    Keeps account of the faults that the tests injected, for the table at the end of the output.
+
+    A fault is counted when the library has come through it: with the promises checked, not before.
+    """
+
+    def __init__(self) -> None:
+        self.injected: Counter[str] = Counter()
+        self.outcomes: dict[str, Counter[str]] = {}
+
+    def count(self, family: str, number: int = 1, **outcomes: int) -> None:
+        """Count faults of a family, such as "one bit flipped", and how they came out, such as `refused=5264`."""
+        self.injected[family] += number
+        self.outcomes.setdefault(family, Counter()).update(outcomes)
+
+    def table(self) -> list[str]:
+        """Return a line for each family, and one for all."""
+        rows = []
+        for family, number in sorted(self.injected.items()):
+            said = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.outcomes[family].items())
+            rows.append(f"{number:>9,}  {family}" + (f" ({said})" if said else ""))
+        return [*rows, f"{self.injected.total():>9,}  in all; no acknowledged step lost or repeated, no wrong value"]
+
+
+_FAULTS = pytest.StashKey[Faults]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.pluginmanager.has_plugin("checkpoint"):
+        raise pytest.UsageError("the library's own plugin is missing: pip install -e '.[test]'")
+    config.stash[_FAULTS] = Faults()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash[_FAULTS].injected:
+        terminalreporter.section("faults that the library came through")
+        for row in config.stash[_FAULTS].table():
+            terminalreporter.line(row)
+
+
+@pytest.fixture(scope="session")
+def faults(pytestconfig: pytest.Config) -> Faults:
+    """Return the account of injected faults; its table is printed at the end."""
+    return pytestconfig.stash[_FAULTS]
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from checkpoint._core.tags_leaves import LEAVES
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
+TESTING = DOCS / "testing.md"
 PAGES = [README, REPOSITORY / "CHANGELOG.md", REPOSITORY / "SECURITY.md", REPOSITORY / "examples" / "README.md"]
 PAGES += sorted(DOCS.glob("*.md"))
 
@@ -52,6 +53,12 @@ def blocks(page: Path, language: str) -> list[str]:
         else:
             inside = None
     return found
+
+
+def files(page: Path) -> dict[str, str]:
+    """Return the Python blocks of a page that are files, by the names that stand in their first lines."""
+    named = ((re.match(r"# (\w+\.py)\n", block), block) for block in blocks(page, "python"))
+    return {found[1]: block for found, block in named if found}
 
 
 def block_with(page: Path, language: str, words: str) -> str:
@@ -109,7 +116,7 @@ PROGRAMS = [
     pytest.param(block, id=f"{page.relative_to(REPOSITORY).as_posix()}-{number}")
     for page in PAGES
     for number, block in enumerate(blocks(page, "python"))
-    if (page, number) != (README, QUICKSTART_BLOCK)
+    if page != TESTING and (page, number) != (README, QUICKSTART_BLOCK)
 ]
 
 
@@ -130,6 +137,88 @@ def test_program_runs_again(scripts, program: str) -> None:
     scripts.run(path)
 
     assert 0 == scripts.run(path).returncode
+
+
+# --- tests that readers write --------------------------------------------------------------------------------------
+
+
+BADLY = "test_badly.py"
+
+
+@pytest.fixture
+def page_of_tests(tmp_path: Path) -> dict[str, str]:
+    """Write the files of the page on testing, and return their contents by name."""
+    found = files(TESTING)
+    for name, source in found.items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    return found
+
+
+def run_pytest(scripts, *options: str) -> str:
+    """Run the tests in the directory of the test as a reader would, and return what was said."""
+    done = scripts.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+def with_any_time(text: str) -> str:
+    """Return what pytest has said with its times and paths replaced."""
+    text = re.sub(r"\b\d+\.\d+ ?s\b", "TIME", text.replace(" [100%]", ""))
+    return re.sub(r"Path\('[^']*'\)", "Path('…')", re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.name != "posix", reason="the page copies a run with a command of POSIX")
+def test_tests_of_the_page_pass(scripts, page_of_tests: dict[str, str], tmp_path: Path) -> None:
+    """Every test of the page on testing passes, but for the one that shows a failure."""
+    (export,) = blocks(TESTING, "sh")
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environ["PYTHONPATH"] = str(REPOSITORY)
+    subprocess.run(["sh", "-ec", export], cwd=tmp_path, env=environ, check=True, timeout=PATIENCE_S)
+    said = run_pytest(scripts, f"--ignore={BADLY}")
+
+    passing = "".join(source for name, source in page_of_tests.items() if name != BADLY)
+    assert f"{len(re.findall('def test_', passing))} passed" in said.splitlines()[-1], said
+
+
+@pytest.mark.process
+def test_first_sweep_of_the_page(scripts, page_of_tests: dict[str, str]) -> None:
+    """The first test of the page counts the points that the page shows."""
+    (shown,) = [block for block in blocks(TESTING, "console") if "test_align.py\n" in block]
+
+    assert with_any_time(shown.partition("\n")[2]) == with_any_time(run_pytest(scripts, "-s", "test_align.py"))
+
+
+@pytest.mark.process
+def test_failure_on_the_page(scripts, page_of_tests: dict[str, str]) -> None:
+    """The program with a mistake fails with the message that the page shows, and its last line does so again."""
+    (shown,) = [block for block in blocks(TESTING, "text") if "does not come through" in block]
+    said = run_pytest(scripts, BADLY)
+    message = [line[1:].strip() for line in said.splitlines() if line.startswith("E ")]
+    message[0] = message[0].partition(": ")[2]
+    written = [line.strip() for line in shown.splitlines() if line]
+    *_, again = re.findall("pytest (.*)", shown)
+
+    assert [with_any_time(line) for line in written] == [with_any_time(line) for line in message if line]
+    assert "1 failed" in run_pytest(scripts, *again.split())
+
+
+@pytest.mark.process
+def test_unittest_of_the_page(scripts, page_of_tests: dict[str, str]) -> None:
+    """The file for unittest runs without pytest."""
+    done = scripts.run("-m", "unittest", "test_with_unittest")
+
+    assert (0, "OK") == (done.returncode, done.stderr.splitlines()[-1])
+
+
+@pytest.mark.process
+def test_sweep_of_the_readme(scripts) -> None:
+    """The README's test says what the README shows."""
+    name = "test_survives.py"
+    scripts.write(files(README)[name], name)
+    (shown,) = [block for block in blocks(README, "console") if name in block]
+
+    assert with_any_time(shown.partition("\n")[2]) == with_any_time(run_pytest(scripts, "-s", name))
 
 
 # --- the quickstart ------------------------------------------------------------------------------------------------

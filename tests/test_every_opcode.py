@@ -86,7 +86,7 @@ def check_intact() -> None:
     assert signals.watch._previous == {}
 
 
-def strike_everywhere(run: Any, expected: list[int], stride: int = 1) -> int:
+def strike_everywhere(run: Any, expected: list[int], faults: Any, stride: int = 1) -> int:
     counter = Tracer(None)
     run(MemoryStore(), counter)
     interrupted = 0
@@ -105,6 +105,8 @@ def strike_everywhere(run: Any, expected: list[int], stride: int = 1) -> int:
             assert expected == results, strike_at
         assert len(finished) == len(set(finished)), f"opcode {strike_at}: a body that finished ran again"
     assert interrupted > counter.count / stride / 2
+    struck = len(range(1, counter.count + 1, stride))
+    faults.count("Ctrl-C at an opcode of our own", struck, interrupted=interrupted, came_too_late=struck - interrupted)
     return counter.count
 
 
@@ -114,12 +116,12 @@ def interrupted_run(store: MemoryStore) -> bool:
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals need the main thread")
-def test_a_step_is_never_half_recorded() -> None:
+def test_a_step_is_never_half_recorded(faults: Any) -> None:
     """Struck at any opcode of a call, a finished body is recorded, nothing stays behind, and the rerun is right."""
-    assert strike_everywhere(session, [2, 4, 6]) > 200
+    assert strike_everywhere(session, [2, 4, 6], faults) > 200
 
 
-def test_a_run_is_never_half_open() -> None:
+def test_a_run_is_never_half_open(faults: Any) -> None:
     """Struck while entering, calling and leaving, nothing stays behind and the rerun is right."""
     # Every seventh opcode: there are some ten thousand, and a prime number meets every part of every loop.
-    assert strike_everywhere(whole_session, [2], stride=7) > 500
+    assert strike_everywhere(whole_session, [2], faults, stride=7) > 500

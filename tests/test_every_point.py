@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def check(directory: Path, place: str, step: int, name: str) -> None:
 
 @pytest.mark.parametrize("name", list(STATUSES))
 @pytest.mark.parametrize("place", PLACES)
-def test_no_completed_step_is_lost_or_repeated(tmp_path: Path, place: str, name: str) -> None:
+def test_no_completed_step_is_lost_or_repeated(tmp_path: Path, faults: Any, place: str, name: str) -> None:
     """Struck at one point of each of twenty steps, the program ends properly and a rerun completes it."""
 
     def trial(step: int) -> None:
@@ -74,3 +75,4 @@ def test_no_completed_step_is_lost_or_repeated(tmp_path: Path, place: str, name:
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(trial, range(20)))
+    faults.count(f"{name} at one point of a step", 20)

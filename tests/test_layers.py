@@ -39,6 +39,7 @@ LAYERS: list[tuple[str, int]] = [
     ("_tools.*", 5),
     ("__main__", 5),
     ("testing", 5),
+    ("testing.*", 5),
     ("pytest_plugin", 5),
     ("_decorator", 4),
     ("_map", 4),
@@ -55,7 +56,7 @@ HEAVY = frozenset(
     {
         *("asyncio", "cloudpickle", "concurrent", "logging", "multiprocessing", "platformdirs", "unittest", "wrapt"),
         *("attr", "attrs", "distributed", "msgspec", "numpy", "opentelemetry", "pandas", "psycopg", "pydantic"),
-        *("ray", "rich"),
+        *("pytest", "ray", "rich"),
     }
 )
 
@@ -85,6 +86,7 @@ IMPURE_CALLS = frozenset(
 # (module, imported name): why it may, against the rules above.
 EXCUSED_HEAVY = {
     ("_step", "wrapt"): "a step is a wrapt class; the module itself is only imported by the first decoration",
+    ("pytest_plugin", "pytest"): "only pytest imports the module",
 }
 EXCUSED_UPWARD = {
     ("_runtime.opening", "checkpoint"): "the version, a constant that stands there before anything else is loaded",

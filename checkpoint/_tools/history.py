@@ -20,6 +20,8 @@ class CallHistory:
     One call of a run.
 
     Attributes:
+        key: What identifies the call.
+        step: Name of the step.
         call: The call as a person would write it.
         status: Its last record: `completed`, `failed`, `interrupted`, or `started` for one that was cut or runs.
         attempts: How often it was tried.
@@ -27,6 +29,8 @@ class CallHistory:
         depth: How many steps enclose it.
     """
 
+    key: str
+    step: str
     call: str
     status: str
     attempts: int
@@ -76,6 +80,17 @@ def find_run(store: Store, name: str) -> RunSummary:
 def read_history(store: Store, summary: RunSummary) -> RunHistory:
     """Read what happened in a run."""
     records = [json.loads(line) for line in lines.split(store.read(summary.workflow, summary.id))]
+    command = list(records[0].get("command", [])) if records else []
+    return RunHistory(summary, calls_of(records), count_sessions(records), command)
+
+
+def count_sessions(records: list[dict[str, Any]]) -> int:
+    """Return how many sessions a run's records tell of."""
+    return sum(record["key"] == RUN_KEY and record["kind"] == "opened" for record in records)
+
+
+def calls_of(records: list[dict[str, Any]]) -> list[CallHistory]:
+    """Return the calls that a run's records tell of, in the order they were first begun."""
     begun: dict[str, dict[str, Any]] = {}
     last: dict[str, dict[str, Any]] = {}
     for record in records:
@@ -85,13 +100,19 @@ def read_history(store: Store, summary: RunSummary) -> RunHistory:
                 last[record["key"]] = record
             else:
                 last[record["key"]] = {**record, "attempt": last[record["key"]]["attempt"]}
-    calls = [_call(begun, key, last[key]) for key in begun]
-    sessions = sum(record["key"] == RUN_KEY and record["kind"] == "opened" for record in records)
-    return RunHistory(summary, calls, sessions, list(records[0].get("command", [])) if records else [])
+    return [_call(begun, key, last[key]) for key in begun]
 
 
 def _call(begun: dict[str, dict[str, Any]], key: str, record: dict[str, Any]) -> CallHistory:
     depth, scope = 0, begun[key].get("scope")
     while scope in begun:
         depth, scope = depth + 1, begun[scope].get("scope")
-    return CallHistory(record["call"], record["kind"], record["attempt"], record.get("seconds"), depth)
+    return CallHistory(
+        key=key,
+        step=begun[key]["step"],
+        call=record["call"],
+        status=record["kind"],
+        attempts=record["attempt"],
+        seconds=record.get("seconds"),
+        depth=depth,
+    )

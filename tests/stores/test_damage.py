@@ -45,7 +45,7 @@ def reopened(session: Any, files_store: FileStore) -> str:
     return "same" if len(again.submitted) == len(session.submitted) else "fewer"
 
 
-def test_every_flipped_bit_is_refused(session: Any, files_store: FileStore) -> None:
+def test_every_flipped_bit_is_refused(session: Any, files_store: FileStore, faults: Any) -> None:
     """No flipped bit of an acknowledged journal is accepted, drops a record, or begins a new run."""
     path = journal_of(session)
     data = path.read_bytes()
@@ -57,9 +57,10 @@ def test_every_flipped_bit_is_refused(session: Any, files_store: FileStore) -> N
         outcomes.add(reopened(session, files_store))
         assert flipped == path.read_bytes()
     assert outcomes <= {"damaged-run", "newer-format", "lost-run"}
+    faults.count("one bit of a store's journal flipped", len(data) * 8, refused=len(data) * 8)
 
 
-def test_every_truncation_is_refused(session: Any, files_store: FileStore) -> None:
+def test_every_truncation_is_refused(session: Any, files_store: FileStore, faults: Any) -> None:
     """No cut of an acknowledged journal is accepted or begins a new run, and nothing is changed."""
     path = journal_of(session)
     data = path.read_bytes()
@@ -69,9 +70,12 @@ def test_every_truncation_is_refused(session: Any, files_store: FileStore) -> No
         outcomes.add(reopened(session, files_store))
         assert size == path.stat().st_size
     assert {"damaged-run", "lost-run"} == outcomes
+    faults.count("a store's journal cut off", len(data), refused=len(data))
 
 
-def test_every_truncation_of_what_was_not_acknowledged_is_mended(files_store: FileStore, writer: Any) -> None:
+def test_every_truncation_of_what_was_not_acknowledged_is_mended(
+    files_store: FileStore, writer: Any, faults: Any
+) -> None:
     """A cut within records that were not acknowledged leaves those before it, and a note."""
     session = writer(files_store).begin()
     acknowledged = journal_of(session).stat().st_size
@@ -86,6 +90,8 @@ def test_every_truncation_of_what_was_not_acknowledged_is_mended(files_store: Fi
         assert session.submitted[:2] == again.submitted
         assert [f"discarded an unfinished record of {size - acknowledged} bytes"] == again.journal.notes
         again.close()
+    cuts = len(saved) - acknowledged - 1
+    faults.count("a store's journal cut off", cuts, harmless=cuts)
 
 
 def test_unfinished_bytes_are_kept_beside_the_journal(files_store: FileStore, writer: Any) -> None:
@@ -99,13 +105,17 @@ def test_unfinished_bytes_are_kept_beside_the_journal(files_store: FileStore, wr
 
 
 @pytest.mark.parametrize("bit", range(0, 28 * 8, 3))
-def test_flipped_bit_of_the_mark_never_loses_a_record(session: Any, files_store: FileStore, bit: int) -> None:
+def test_flipped_bit_of_the_mark_never_loses_a_record(
+    session: Any, files_store: FileStore, bit: int, faults: Any
+) -> None:
     """A mark that is damaged is ignored or refuses the run; it never drops what was saved."""
     path = session.path / "lock"
     data = bytearray(path.read_bytes())
     data[bit // 8] ^= 1 << bit % 8
     path.write_bytes(data)
-    assert reopened(session, files_store) in ("same", "damaged-run")
+    outcome = reopened(session, files_store)
+    assert outcome in ("same", "damaged-run")
+    faults.count("one bit of a store's mark flipped", **{"harmless" if outcome == "same" else "refused": 1})
 
 
 def test_missing_mark_is_written_again(session: Any, files_store: FileStore, writer: Any) -> None:
@@ -117,7 +127,7 @@ def test_missing_mark_is_written_again(session: Any, files_store: FileStore, wri
     assert len(session.submitted) == mark.count
 
 
-def test_zero_sector_is_refused(files_store: FileStore, writer: Any) -> None:
+def test_zero_sector_is_refused(files_store: FileStore, writer: Any, faults: Any) -> None:
     """A sector of zeros in an acknowledged record is refused, also in the last one."""
     session = writer(files_store).begin()
     for _ in range(3):
@@ -126,17 +136,20 @@ def test_zero_sector_is_refused(files_store: FileStore, writer: Any) -> None:
     path = journal_of(session)
     data = path.read_bytes()
     outcomes = set()
-    for sector in range(0, len(data) - 512, 512):
+    sectors = range(0, len(data) - 512, 512)
+    for sector in sectors:
         path.write_bytes(data[:sector] + bytes(512) + data[sector + 512 :])
         outcomes.add(reopened(session, files_store))
     assert {"damaged-run"} == outcomes
+    faults.count("a sector of a store's journal zeroed", len(sectors), refused=len(sectors))
 
 
 @pytest.mark.parametrize("order", [[0, 1, 3, 4, 5], [0, 1, 2, 2, 3, 4, 5], [0, 2, 1, 3, 4, 5], [0, 1, 2, 3, 4]])
-def test_rearranged_lines_are_refused(session: Any, files_store: FileStore, order: list[int]) -> None:
+def test_rearranged_lines_are_refused(session: Any, files_store: FileStore, order: list[int], faults: Any) -> None:
     """Removed, repeated and swapped lines are refused."""
     journal_of(session).write_bytes(b"".join(session.submitted[number] for number in order))
     assert "damaged-run" == reopened(session, files_store)
+    faults.count("lines of a store's journal rearranged", refused=1)
 
 
 def test_error_names_file_line_byte_and_reason(session: Any, files_store: FileStore, writer: Any) -> None:
@@ -277,7 +290,7 @@ def test_link_in_place_of_the_journal_is_refused(session: Any, files_store: File
 
 
 @pytest.mark.parametrize("change", ["missing", "flipped", "short", "long", "exchanged", "directory"])
-def test_damaged_payload_is_refused(files_store: FileStore, writer: Any, change: str) -> None:
+def test_damaged_payload_is_refused(files_store: FileStore, writer: Any, change: str, faults: Any) -> None:
     """A payload that is not what was put is refused, naming its file; the run stays open."""
     session = writer(files_store).begin()
     digest, other = session.put(b"a" * 5000), session.put(b"b" * 5000)
@@ -300,6 +313,7 @@ def test_damaged_payload_is_refused(files_store: FileStore, writer: Any, change:
         session.journal.get(digest, 5000)
     assert str(path) == caught.value.path
     session.save()
+    faults.count("a store's payload damaged", refused=1)
 
 
 def test_damaged_payload_is_replaced_by_the_next_session(files_store: FileStore, writer: Any) -> None:

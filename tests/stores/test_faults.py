@@ -63,6 +63,17 @@ class Scenario:
         return after
 
 
+# What happens at an operation, in words.
+FAULTS = {
+    "EIO": "an input/output error",
+    "ENOSPC": "the disk is full",
+    "short": "a write that writes half",
+    "before": "killed before it",
+    "after": "killed after it",
+    "torn": "killed in the middle of a write",
+}
+
+
 def count_operations(home: Path, faulty: Any, writer: Any) -> int:
     """Return how many operations the scenario takes when nothing goes wrong."""
     files = faulty()
@@ -71,9 +82,9 @@ def count_operations(home: Path, faulty: Any, writer: Any) -> int:
 
 
 @pytest.mark.parametrize("durability", ["full", "process"])
-@pytest.mark.parametrize("fault", ["EIO", "ENOSPC", "short", "before", "after", "torn"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_no_fault_loses_what_was_acknowledged(
-    tmp_path: Path, faulty: Callable[..., Any], writer: Any, death: Any, fault: str, durability: str
+    tmp_path: Path, faulty: Callable[..., Any], writer: Any, death: Any, fault: str, durability: str, faults: Any
 ) -> None:
     """After a fault at any operation the next session finds everything that was acknowledged, and goes on."""
     number, silent = 0, []
@@ -98,11 +109,13 @@ def test_no_fault_loses_what_was_acknowledged(
     assert number > 60
     if fault == "short":
         assert number == len(silent)
+    faults.count(f"a file operation of the store: {FAULTS[fault]}", number, harmless=len(silent))
 
 
-def test_a_silent_fault_lost_nothing(tmp_path: Path, faulty: Callable[..., Any], writer: Any) -> None:
+def test_a_silent_fault_lost_nothing(tmp_path: Path, faulty: Callable[..., Any], writer: Any, faults: Any) -> None:
     """When an operation fails and nobody is told, every line is there nevertheless."""
     total = count_operations(tmp_path / "clean", faulty, writer)
+    silent = 0
     for number in range(total):
         files = faulty(number, "EIO")
         scenario = Scenario(tmp_path / str(number), files, writer)
@@ -115,6 +128,8 @@ def test_a_silent_fault_lost_nothing(tmp_path: Path, faulty: Callable[..., Any],
         after = scenario.check()
         assert scenario.sessions[-1].submitted == after.submitted
         after.close()
+        silent += 1
+    faults.count("a file operation of the store: an input/output error that nobody was told of", silent)
 
 
 def test_append_that_fails_leaves_nothing_and_can_be_tried_again(
@@ -154,7 +169,9 @@ def test_failed_flush_ends_the_writer(home: Path, faulty: Callable[..., Any], wr
     assert session.submitted[:2] == writer(FileStore(home)).submitted
 
 
-def test_failed_flush_while_opening_cuts_nothing(home: Path, faulty: Callable[..., Any], writer: Any) -> None:
+def test_failed_flush_while_opening_cuts_nothing(
+    home: Path, faulty: Callable[..., Any], writer: Any, faults: Any
+) -> None:
     """A flush that fails before this session wrote anything must not cut off what others were promised."""
     session = writer(FileStore(home)).begin()
     session.save()
@@ -173,6 +190,7 @@ def test_failed_flush_while_opening_cuts_nothing(home: Path, faulty: Callable[..
         assert session.submitted == again.submitted
         again.close()
     assert refused > 10
+    faults.count("a file operation of the store while it opens: an input/output error", clean.count, refused=refused)
 
 
 def test_interrupted_append_is_cut_off_before_the_next(
@@ -270,7 +288,7 @@ def test_unfinished_writes_of_a_dead_session_are_removed(home: Path, writer: Any
     assert b"abc" == again.journal.get(digest, 3)
 
 
-def test_failed_put_leaves_no_file(home: Path, faulty: Callable[..., Any], writer: Any) -> None:
+def test_failed_put_leaves_no_file(home: Path, faulty: Callable[..., Any], writer: Any, faults: Any) -> None:
     """A payload that could not be written leaves nothing behind, and the run goes on."""
     files = faulty()
     session = writer(FileStore(home, _files=files)).begin()
@@ -289,6 +307,7 @@ def test_failed_put_leaves_no_file(home: Path, faulty: Callable[..., Any], write
     files.at = -1
     assert [] == list(session.path.glob("payloads/*/tmp-*"))
     session.save()
+    faults.count("a file operation of the store: the disk is full", failed)
 
 
 def test_payload_that_changes_while_it_is_written_leaves_no_file(
@@ -312,16 +331,18 @@ def test_payload_that_changes_while_it_is_written_leaves_no_file(
     session.save()
 
 
-def test_publish_is_silent_on_every_fault(home: Path, faulty: Callable[..., Any], writer: Any) -> None:
+def test_publish_is_silent_on_every_fault(home: Path, faulty: Callable[..., Any], writer: Any, faults: Any) -> None:
     """The summary is derived: failing to write it is no error, and leaves no other file."""
     files = faulty()
     session = writer(FileStore(home, _files=files)).begin()
     start = files.count
     session.journal.publish({})
-    for offset in range(files.count - start):
+    operations = files.count - start
+    for offset in range(operations):
         files.at, files.fault = files.count + offset, "EIO"
         session.journal.publish({"offset": offset})
     assert [] == list(session.path.glob("tmp-*"))
+    faults.count("a file operation of the store: an input/output error that nobody was told of", operations)
 
 
 def fail(*arguments: object) -> None:
@@ -361,9 +382,20 @@ def test_close_that_fails_is_told_and_gives_the_run_up(home: Path, faulty: Calla
     """Some file systems say only when closing that a write failed."""
     files = faulty()
     session = writer(FileStore(home, _files=files)).begin()
+    session.append()
     files.close = fail
     with pytest.raises(SaveError):
         session.close()
+    session.close()
+    files.bury()
+    assert session.submitted == writer(FileStore(home)).submitted
+
+
+def test_close_that_fails_says_nothing_of_what_was_flushed(home: Path, faulty: Callable[..., Any], writer: Any) -> None:
+    """A run that has finished is not said to be lost, which would make the user run everything again."""
+    files = faulty()
+    session = writer(FileStore(home, _files=files)).begin()
+    files.close = fail
     session.close()
     files.bury()
     assert session.submitted == writer(FileStore(home)).submitted

@@ -147,7 +147,7 @@ def work(home: Path, files: ForgetfulFiles, writer: Any, promised: list[tuple[li
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the model looks for open files in /proc")
 @pytest.mark.parametrize("torn", [False, True])
 @pytest.mark.parametrize("killed_at", [0, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30])
-def test_nothing_acknowledged_is_lost(tmp_path: Path, writer: Any, torn: bool, killed_at: int) -> None:
+def test_nothing_acknowledged_is_lost(tmp_path: Path, writer: Any, torn: bool, killed_at: int, faults: Any) -> None:
     """Begin, be killed at an operation, continue, lose power at every operation: the promises hold."""
     number = 0
     while True:
@@ -178,6 +178,31 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, writer: Any, torn: bool, k
         if finished:
             break
     assert number > 20
+    kind = "a power cut that tears the last write" if torn else "a power cut"
+    # Also at the very end, when all is done.
+    faults.count(f"{kind}, after a kill" if killed_at else kind, number * (2 if killed_at else 1))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the model looks for open files in /proc")
+def test_directories_of_a_killed_process_are_made_durable(tmp_path: Path, writer: Any, faults: Any) -> None:
+    """Killed between making a directory and flushing the one above; then continued, and the power goes off."""
+    for killed_at in range(1, 21):
+        source, files = tmp_path / f"before{killed_at}", ForgetfulFiles(killed_at)
+        source.mkdir(mode=0o700)
+        home = Path("above", "home")
+        promised: list[tuple[list[bytes], list[str]]] = []
+        with pytest.raises(PowerCut):
+            work(source / home, files, writer, [])
+        bury(files)
+        files.at = -1
+        work(source / home, files, writer, promised)
+        bury(files)
+        target = tmp_path / f"after{killed_at}"
+        files.cut(source, target, torn=False)
+        after = writer(FileStore(target / home))
+        assert promised[-1][0] == after.submitted
+        after.close()
+    faults.count("a power cut after a kill among the first directories", 2 * 20)
 
 
 def test_model_forgets_what_is_not_flushed(tmp_path: Path, writer: Any) -> None:
