@@ -170,6 +170,9 @@ _FAULTS = pytest.StashKey[Faults]()
 def pytest_configure(config: pytest.Config) -> None:
     if not config.pluginmanager.has_plugin("checkpoint"):
         raise pytest.UsageError("the library's own plugin is missing: pip install -e '.[test]'")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background, where a shell lets its children ignore Ctrl-C; the tests are about it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_FAULTS] = Faults()
 
 
