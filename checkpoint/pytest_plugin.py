@@ -20,7 +20,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from checkpoint.testing import Crashes, ReplayReport, Sandbox, ScriptProcess, SweepReport
 
@@ -155,7 +154,7 @@ def _point(text: str) -> str:
 
 
 @pytest.fixture
-def checkpoint_store(tmp_path: Path) -> Iterator[Sandbox]:
+def checkpoint_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """
     A store of the test's own, with questions: `.run("align").state`, `.steps`, `.records`, `.damage(...)`.
 
@@ -164,7 +163,8 @@ def checkpoint_store(tmp_path: Path) -> Iterator[Sandbox]:
     """
     from checkpoint.testing import Sandbox
 
-    with Sandbox(tmp_path / "checkpoint") as sandbox:
+    # Not in the test's own tmp_path, which is for what the test makes.
+    with Sandbox(tmp_path_factory.mktemp("checkpoint")) as sandbox:
         yield sandbox
 
 

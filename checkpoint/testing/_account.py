@@ -21,7 +21,7 @@ from checkpoint.stores import MemoryStore
 from checkpoint.testing._child import run_in_child
 from checkpoint.testing._crash import finish
 from checkpoint.testing._disk import Disk
-from checkpoint.testing._faults import How, Point
+from checkpoint.testing._faults import How, Point, is_of_testing
 from checkpoint.testing._life import CallId, Life, Trigger, never
 from checkpoint.testing._values import Left, Value, portable, take
 from checkpoint.testing._watched import Watched
@@ -159,7 +159,12 @@ def _live_here(scene: Scene, life: Life, how: How, look: Callable[[], Left] | No
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt) and not _is_simulated(life, how):
                     raise  # the person who runs the tests
-                failure = _told(error, life)
+                if is_of_testing(error):
+                    raise  # a time limit, pytest.skip, pytest.exit
+                if isinstance(error, SystemExit) and error.code in (None, 0) and life.fired is None:
+                    result = take(None)  # how a program's main function may return
+                else:
+                    failure = _told(error, life)
         account = _take_down(life)
     account.result, account.failure = result, failure
     account.left = None if look is None else look()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from checkpoint._step import BoundStep, Step
 from checkpoint.errors import StoreError, UsageError
 from checkpoint.testing._child import run_in_child
-from checkpoint.testing._faults import How, Point, check_how, comes_from
+from checkpoint.testing._faults import How, Point, check_how, comes_from, is_aftermath, is_of_testing
 from checkpoint.testing._life import Life
 from checkpoint.testing._seams import Boundary
 
@@ -113,6 +113,7 @@ class CrashBlock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        __tracebackhide__ = True
         assert self._life is not None
         self._stack.close()
         self.fired, self.error = self._life.fired, error
@@ -128,6 +129,7 @@ class CrashBlock:
 
         With `how="SIGKILL"` it is called in a forked child, which shares files with this process and no memory.
         """
+        __tracebackhide__ = True
         call = functools.partial(finish, function, *arguments, **keywords)
         if self._how != "SIGKILL":
             with self:
@@ -168,9 +170,9 @@ class CrashBlock:
             return len(self._seen) == self._nth
         try:
             fits = has_arguments(attempt, self._args)
-        except UsageError as error:
+        except Exception as error:
             # Raised at the end of the block: here, the program could take it for its own.
-            self._misfit = error
+            self._misfit = error if isinstance(error, UsageError) else _misfit(self._args, f"comparing raised {error}")
             return False
         self._fitting += fits
         return fits and self._fitting == self._nth
@@ -178,7 +180,9 @@ class CrashBlock:
     def _belongs(self, error: BaseException, life: Life) -> bool:
         """Whether `error` came of the fault, so that the program as such is not to blame."""
         if life.is_dead:
-            return True  # a dead process raises nothing
+            # What a dead process raises on its way out was never raised; what the test raises was.
+            is_the_tests = isinstance(error, KeyboardInterrupt | AssertionError) or is_of_testing(error)
+            return is_aftermath(error) and not is_the_tests
         if life.raised is not None:
             return comes_from(error, lambda one: one is life.raised)
         kinds: dict[object, tuple[type[BaseException], ...]] = {

@@ -4,6 +4,7 @@ What can go wrong at which points: the words of crash tests.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -95,6 +96,21 @@ def applies(how: How, kind: str) -> bool:
     if how == "io":
         return kind in FLUSHING
     return kind == "inside" if not isinstance(how, str) else True
+
+
+def is_of_testing(error: BaseException) -> bool:
+    """Whether `error` is how pytest and its plugins end or judge a test, which is no business of the workflow's."""
+    outcomes = sys.modules.get("_pytest.outcomes")
+    return outcomes is not None and isinstance(error, outcomes.OutcomeException | outcomes.Exit)
+
+
+def is_aftermath(error: BaseException | None) -> bool:
+    """Whether `error` is a simulated crash, or was raised on the way out of one."""
+    if isinstance(error, BaseExceptionGroup) and any(is_aftermath(one) for one in error.exceptions):
+        return True
+    return error is not None and (
+        isinstance(error, Crash) or is_aftermath(error.__cause__) or is_aftermath(error.__context__)
+    )
 
 
 def comes_from(error: BaseException | None, cause: Callable[[BaseException], bool]) -> bool:

@@ -75,6 +75,7 @@ def sweep(
             raise UsageError(
                 f"{name}={given!r} cannot be called. Give a function of the world.", slug="sweep-argument", value=given
             )
+    __tracebackhide__ = True
     hows = _pair(how, pairs)
     began = time.monotonic()
     base = Path(tempfile.mkdtemp(prefix="checkpoint-sweep-"))
@@ -192,6 +193,13 @@ class _Plan:
                     return report
             if len(report.violations) >= ENOUGH:
                 return report
+        if report.missed == report.points:
+            raise UsageError(
+                "the workflow cannot be swept: none of its points was reached again, so that nothing was tested. Is "
+                "its store outside of the world, so that a run finds what an earlier one has left?",
+                slug="sweep-differs",
+                value=None,
+            )
         return report
 
     def _seconds(self, rerun: Account | None, rng: random.Random) -> Iterator[int]:

@@ -50,6 +50,8 @@ class Theatre:
         scene = self.scene()
         watch = watched and self._effects is not None
         ask = (lambda: self._count(scene)) if watch else None
+        if watch:
+            self._count(scene)  # what cannot be counted is found here, and not within somebody's step
         account = live(scene, ask=ask, look=(lambda: self.left(scene)) if scene.in_child else None)
         if account.failure:
             raise UsageError(
@@ -82,7 +84,21 @@ class Theatre:
 
     def _count(self, scene: Scene) -> Counter[Any]:
         assert self._effects is not None
-        return Counter(self._effects(scene.world))
+        found: Any = self._effects(scene.world)
+        try:
+            if found is None or isinstance(found, str | bytes):
+                raise TypeError("it is nothing" if found is None else "a text would be taken for its letters")
+            effects = Counter(found)
+            if not all(type(count) is int for count in effects.values()):
+                raise TypeError("each effect needs a count")
+        except TypeError as error:
+            raise UsageError(
+                f"effects= returned {found!r:.200}, which says not what has happened: {error}. Return names, each as "
+                "often as it happened, or a dict of names and counts.",
+                slug="sweep-argument",
+                value=found,
+            ) from None
+        return effects
 
 
 def _differs(seen: Left | None, left: Left) -> bool:

@@ -59,9 +59,15 @@ def compare_clean(first: Account, first_left: Left, second: Account, second_left
         *_states(first, [second], names),
         *_outcomes(first_left, second_left, names),
     ]
+    if _steps(first) != _steps(second):
+        problems.append(f"steps that ran: {_shown(_steps(first))} and {_shown(_steps(second))}")
     if first_left.effects != second_left.effects:
         problems.append(f"effects: {_shown(first_left.effects)} and {_shown(second_left.effects)}")
     return problems
+
+
+def _steps(account: Account) -> Counter[Any]:
+    return Counter(step for step, _ in account.entered.values())
 
 
 def repeated(lives: Sequence[Account]) -> int:
@@ -143,6 +149,11 @@ def _other_calls(clean: Account, lives: Sequence[Account]) -> Iterator[str]:
         call: account.entered[call] for account in lives for call in account.acknowledged if call in account.entered
     }
     found = Counter(step for step, _ in saved.values())
+    # What was recorded when the process died, before it was handed back, is kept by the next one.
+    there = Counter(step for step, _ in {**saved, **_kept(lives)}.values())
+    for step, count in (wanted - there).items():
+        left_out = [shown for call, (name, shown) in clean.entered.items() if name == step and call not in saved]
+        yield f"{count} of the calls that belong to the run were never made: {_listed(left_out)}"
     asked = {*lives[-1].kept, *lives[-1].entered}
     for step in found - wanted:
         forgotten = [shown for call, (name, shown) in saved.items() if name == step and call not in asked]
@@ -151,6 +162,11 @@ def _other_calls(clean: Account, lives: Sequence[Account]) -> Iterator[str]:
                 f"{_listed(forgotten)} was saved, and the rerun made another call in its place: "
                 "the arguments differ from run to run"
             )
+
+
+def _kept(lives: Sequence[Account]) -> dict[Any, tuple[str, str]]:
+    kept = {call for account in lives for call in account.kept}
+    return {call: account.entered[call] for account in lives for call in account.entered if call in kept}
 
 
 def _effects(clean: Account, clean_left: Left, lives: Sequence[Account], left: Left) -> Iterator[str]:

@@ -28,13 +28,31 @@ pytestmark = [
 Send = Callable[[object], object]
 
 
-def no_children() -> bool:
-    """Whether this process has no child that was not waited for."""
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the children that the test forks; other tests may keep children of their own."""
+    children: list[int] = []
+    fork = os.fork
+
+    def noted() -> int:
+        child = fork()
+        if child:
+            children.append(child)
+        return child
+
+    monkeypatch.setattr(os, "fork", noted)
+    return children
+
+
+def were_waited_for(children: list[int]) -> bool:
+    """Whether there were children, and each of them was waited for."""
+    for child in children:
+        try:
+            os.waitpid(child, os.WNOHANG)
+        except ChildProcessError:
+            continue
+        return False
+    return bool(children)
 
 
 def test_last_word_counts() -> None:
@@ -48,7 +66,7 @@ def test_last_word_counts() -> None:
     assert (0, {"two": 2}, "") == (ended.status, ended.said, ended.failure)
 
 
-def test_killed_child_said_what_it_said() -> None:
+def test_killed_child_said_what_it_said(forked: list[int]) -> None:
     """What was sent before a kill arrives."""
 
     def function(send: Send) -> None:
@@ -57,7 +75,7 @@ def test_killed_child_said_what_it_said() -> None:
 
     ended = run_in_child(function)
     assert (-signal.SIGKILL, "last words") == (ended.status, ended.said)
-    assert no_children()
+    assert were_waited_for(forked)
 
 
 def test_failure_is_told() -> None:
@@ -129,7 +147,7 @@ def test_child_that_forks_does_not_keep_its_parent_waiting() -> None:
     assert "done" == run_in_child(function).said
 
 
-def test_interrupted_wait_kills_the_child(tmp_path: Path) -> None:
+def test_interrupted_wait_kills_the_child(tmp_path: Path, forked: list[int]) -> None:
     """Ctrl-C while a child lives ends it, and leaves no zombie."""
     pid = tmp_path / "pid"
 
@@ -140,7 +158,7 @@ def test_interrupted_wait_kills_the_child(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_in_child(function)
-    assert no_children()
+    assert were_waited_for(forked)
     assert not pid.exists() or is_gone(int(pid.read_text()))
 
 

@@ -426,7 +426,7 @@ def test(checkpoint_store: Sandbox, tmp_path):
     with workflow("align") as run:
         run.state["n"] = 1
     assert checkpoint_store.run("align").state == {"n": 1}
-    assert tmp_path in checkpoint_store.home.parents
+    assert tmp_path not in checkpoint_store.home.parents and [] == [*tmp_path.iterdir()]
     checkpoint_store.damage("align", "flip")
     with pytest.raises(DamagedRunError), workflow("align", once=True):
         pass
