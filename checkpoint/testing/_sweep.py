@@ -193,13 +193,7 @@ class _Plan:
                     return report
             if len(report.violations) >= ENOUGH:
                 return report
-        if report.missed == report.points:
-            raise UsageError(
-                "the workflow cannot be swept: none of its points was reached again, so that nothing was tested. Is "
-                "its store outside of the world, so that a run finds what an earlier one has left?",
-                slug="sweep-differs",
-                value=None,
-            )
+        _check_reached(report)
         return report
 
     def _seconds(self, rerun: Account | None, rng: random.Random) -> Iterator[int]:
@@ -237,6 +231,16 @@ class _Plan:
         if problems:
             report.violations.append(Violation("+".join(map(str, numbers)), crashes, problems))
         return rerun
+
+
+def _check_reached(report: SweepReport) -> None:
+    if report.missed == report.points:
+        raise UsageError(
+            "the workflow cannot be swept: none of its points was reached again, so that nothing was tested. Is its "
+            "store outside of the world, so that a run finds what an earlier one has left?",
+            slug="sweep-differs",
+            value=None,
+        )
 
 
 def _check_stores(lives: list[Account]) -> None:
