@@ -167,6 +167,8 @@ class Stretches:
         """End the stretch that runs now, and those that ended since the last save, without a trace."""
         self._current = ()
         self._ended.clear()
+        # Nor does what was joined to a call that raised belong to the next one that completes.
+        self._joined.clear()
 
     def begin(self, *names: str, in_place_of_new: bool = False) -> None:
         """Begin a stretch; `in_place_of_new`: the one that ended was new (see `is_new`), and has changed nothing."""
